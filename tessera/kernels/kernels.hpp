@@ -1,0 +1,98 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+#include "tessera/spec/data_type.hpp"
+
+namespace tessera::kernels {
+
+/// One matrix of a tiled tensor in the memory behind a device. Tile (r, c) starts at
+/// `data + (c * tile_rows + r) * tile_bytes(dtype)`; inside a tile the bytes are the card's own.
+struct ConstTiles {
+  const std::byte* data = nullptr;
+  DataType dtype = DataType::BFLOAT16;
+  std::int64_t tile_rows = 0;
+  std::int64_t tile_columns = 0;
+};
+struct Tiles {
+  std::byte* data = nullptr;
+  DataType dtype = DataType::BFLOAT16;
+  std::int64_t tile_rows = 0;
+  std::int64_t tile_columns = 0;
+
+  operator ConstTiles() const { return {data, dtype, tile_rows, tile_columns}; }
+};
+
+/// Running state of softmax(q k^T) v for `rows` query rows, updated block by block of keys (Milakov and Gimelshein,
+/// "Online normalizer calculation for softmax"; Dao et al., FlashAttention, algorithm 1).
+struct AttentionState {
+  float* maximum = nullptr;     ///< [rows], largest scaled score so far; starts at -inf
+  float* sum = nullptr;         ///< [rows], sum of exp(score - maximum); starts at 0
+  float* accumulator = nullptr; ///< [rows, head_dim], weighted sum of v rows; starts at 0
+};
+
+/// What one block of keys and values means to the query rows.
+struct AttentionBlock {
+  const float* q = nullptr;            ///< [rows, head_dim]
+  std::int64_t rows = 0;
+  std::int64_t head_dim = 0;
+  const float* k_transposed = nullptr; ///< [head_dim, 32]: lane j is key j of the block
+  const float* v = nullptr;            ///< [32, head_dim]
+  const std::int32_t* first = nullptr; ///< [rows]: row i attends to keys first[i] <= j < last[i] of the block
+  const std::int32_t* last = nullptr;  ///< [rows]
+  float scale = 1.0F;
+};
+
+/// The inner loops, one table per instruction set. All functions are pure, know pointers only, do not throw and do not
+/// allocate. Pointers need natural alignment of their element only. Every ISA gives the bits of the scalar oracle for
+/// loads, stores, matmul and element-wise sums and products; functions with exp, and sums over a row, agree with it
+/// within the tolerance that their test states.
+struct Kernels {
+  std::string_view isa;
+
+  /// out[0..count) = elements (row, first .. first+count) widened to fp32, exactly.
+  /// REQUIRES: first + count <= 32 * tile_columns.
+  void (*load_row)(const ConstTiles& tiles, std::int64_t row, std::int64_t first, std::int64_t count, float* out) noexcept;
+  /// Writes a whole row: `count` values from `in`, rounded to the nearest even in the tile's format, and zeros up to
+  /// 32 * tile_columns. count == 0 clears the row.
+  void (*store_row)(const Tiles& tiles, std::int64_t row, const float* in, std::int64_t count) noexcept;
+  /// out[i * 32 + j] = element (i, j) of one tile.
+  void (*load_tile)(const ConstTiles& tiles, std::int64_t tile_row, std::int64_t tile_column, float* out) noexcept;
+  /// out[j * 32 + i] = element (i, j) of one tile.
+  void (*load_tile_transposed)(const ConstTiles& tiles, std::int64_t tile_row, std::int64_t tile_column, float* out) noexcept;
+  /// Writes one tile from 32 rows of 32 values, `stride` floats apart, rounded as in store_row.
+  void (*store_tile)(const Tiles& tiles, std::int64_t tile_row, std::int64_t tile_column, const float* in, std::int64_t stride) noexcept;
+
+  /// One column of tiles of a matmul: out[i * 32 + j] = sum over k of a[i * a_stride + k] * w(k, 32 * tile_column + j),
+  /// for i in 0..m, j in 0..32. Each sum is one chain of fused multiply-adds in fp32, k ascending, starting at 0: the
+  /// same bits for any m. REQUIRES: a has zeros for k in depth .. 32 * w.tile_rows, or w has.
+  void (*matmul_tile_column)(const float* a, std::int64_t a_stride, std::int64_t m, std::int64_t depth, const ConstTiles& w,
+                             std::int64_t tile_column, float* out) noexcept;
+
+  /// out = x / sqrt(mean(x^2) + epsilon) * gamma (Zhang and Sennrich, "Root Mean Square Layer Normalization"). out may be x.
+  void (*rms_norm)(const float* x, const float* gamma, float epsilon, std::int64_t count, float* out) noexcept;
+  /// Rotates neighbours (x[2i], x[2i+1]) by the angle whose cosine and sine stand at both places of cos and sin:
+  /// out[2i] = x[2i] cos - x[2i+1] sin; out[2i+1] = x[2i+1] cos + x[2i] sin. count is even. out may be x.
+  void (*rotate_pairs)(const float* x, const float* cos, const float* sin, std::int64_t count, float* out) noexcept;
+  /// out = x / (1 + exp(-x)). out may be x.
+  void (*silu)(const float* x, std::int64_t count, float* out) noexcept;
+  /// out = a + b; out may be a or b.
+  void (*add)(const float* a, const float* b, std::int64_t count, float* out) noexcept;
+  /// out = a * b; out may be a or b.
+  void (*mul)(const float* a, const float* b, std::int64_t count, float* out) noexcept;
+
+  /// Folds one block of 32 keys into the state. A row whose range is empty is left as it is.
+  void (*attention_block)(const AttentionState& state, const AttentionBlock& block) noexcept;
+  /// out[i, d] = accumulator[i, d] / sum[i] for all rows; zeros where sum is 0.
+  void (*attention_finish)(const AttentionState& state, std::int64_t rows, std::int64_t head_dim, float* out) noexcept;
+};
+
+/// The table in use: the best that the CPU has, or the one that TESSERA_ISA (scalar, avx2, avx512) names. Chosen at the
+/// first call. Throws base::InvalidArgument when TESSERA_ISA names one that is unknown or that the CPU lacks.
+const Kernels& kernels();
+/// A table by name, for tests; null when this CPU lacks it.
+const Kernels* kernels_for(std::string_view isa);
+
+} // namespace tessera::kernels
