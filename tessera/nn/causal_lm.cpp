@@ -1,0 +1,18 @@
+#include "tessera/nn/causal_lm.hpp"
+
+#include <fmt/format.h>
+
+namespace tessera::nn {
+
+std::vector<std::string> CausalLM::module_names() const {
+  std::vector<std::string> names{"embedding"};
+  for (std::int64_t layer = 0; layer < info().layers; ++layer) {
+    for (const char* part : {".input_norm", ".rope", ".attention", ".post_attention_norm", ".mlp", ""}) {
+      names.push_back(fmt::format("layers.{}{}", layer, part));
+    }
+  }
+  names.insert(names.end(), {"final_norm", "lm_head"});
+  return names;
+}
+
+} // namespace tessera::nn
