@@ -35,7 +35,7 @@ struct AttentionState {
 
 /// What one block of keys and values means to the query rows.
 struct AttentionBlock {
-  const float* q = nullptr;            ///< [rows, head_dim]
+  const float* q = nullptr; ///< [rows, head_dim]
   std::int64_t rows = 0;
   std::int64_t head_dim = 0;
   const float* k_transposed = nullptr; ///< [head_dim, 32]: lane j is key j of the block
@@ -54,24 +54,28 @@ struct Kernels {
 
   /// out[0..count) = elements (row, first .. first+count) widened to fp32, exactly.
   /// REQUIRES: first + count <= 32 * tile_columns.
-  void (*load_row)(const ConstTiles& tiles, std::int64_t row, std::int64_t first, std::int64_t count, float* out) noexcept;
+  void (*load_row)(const ConstTiles& tiles, std::int64_t row, std::int64_t first, std::int64_t count,
+                   float* out) noexcept;
   /// Writes a whole row: `count` values from `in`, rounded to the nearest even in the tile's format, and zeros up to
   /// 32 * tile_columns. count == 0 clears the row.
   void (*store_row)(const Tiles& tiles, std::int64_t row, const float* in, std::int64_t count) noexcept;
   /// out[i * 32 + j] = element (i, j) of one tile.
   void (*load_tile)(const ConstTiles& tiles, std::int64_t tile_row, std::int64_t tile_column, float* out) noexcept;
   /// out[j * 32 + i] = element (i, j) of one tile.
-  void (*load_tile_transposed)(const ConstTiles& tiles, std::int64_t tile_row, std::int64_t tile_column, float* out) noexcept;
+  void (*load_tile_transposed)(const ConstTiles& tiles, std::int64_t tile_row, std::int64_t tile_column,
+                               float* out) noexcept;
   /// Writes one tile from 32 rows of 32 values, `stride` floats apart, rounded as in store_row.
-  void (*store_tile)(const Tiles& tiles, std::int64_t tile_row, std::int64_t tile_column, const float* in, std::int64_t stride) noexcept;
+  void (*store_tile)(const Tiles& tiles, std::int64_t tile_row, std::int64_t tile_column, const float* in,
+                     std::int64_t stride) noexcept;
 
   /// One column of tiles of a matmul: out[i * 32 + j] = sum over k of a[i * a_stride + k] * w(k, 32 * tile_column + j),
   /// for i in 0..m, j in 0..32. Each sum is one chain of fused multiply-adds in fp32, k ascending, starting at 0: the
   /// same bits for any m. REQUIRES: a has zeros for k in depth .. 32 * w.tile_rows, or w has.
-  void (*matmul_tile_column)(const float* a, std::int64_t a_stride, std::int64_t m, std::int64_t depth, const ConstTiles& w,
-                             std::int64_t tile_column, float* out) noexcept;
+  void (*matmul_tile_column)(const float* a, std::int64_t a_stride, std::int64_t m, std::int64_t depth,
+                             const ConstTiles& w, std::int64_t tile_column, float* out) noexcept;
 
-  /// out = x / sqrt(mean(x^2) + epsilon) * gamma (Zhang and Sennrich, "Root Mean Square Layer Normalization"). out may be x.
+  /// out = x / sqrt(mean(x^2) + epsilon) * gamma (Zhang and Sennrich, "Root Mean Square Layer Normalization"). out may
+  /// be x.
   void (*rms_norm)(const float* x, const float* gamma, float epsilon, std::int64_t count, float* out) noexcept;
   /// Rotates neighbours (x[2i], x[2i+1]) by the angle whose cosine and sine stand at both places of cos and sin:
   /// out[2i] = x[2i] cos - x[2i+1] sin; out[2i+1] = x[2i+1] cos + x[2i] sin. count is even. out may be x.

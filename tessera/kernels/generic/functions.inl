@@ -1,0 +1,36 @@
+// The functions of one instruction set, as kernels.hpp describes them. Included inside that ISA's own namespace, so that
+// every ISA has its own symbols; no include guard for that reason.
+
+void load_row(const ConstTiles& tiles, std::int64_t row, std::int64_t first, std::int64_t count, float* out) noexcept;
+void store_row(const Tiles& tiles, std::int64_t row, const float* in, std::int64_t count) noexcept;
+void load_tile(const ConstTiles& tiles, std::int64_t tile_row, std::int64_t tile_column, float* out) noexcept;
+void load_tile_transposed(const ConstTiles& tiles, std::int64_t tile_row, std::int64_t tile_column,
+                          float* out) noexcept;
+void store_tile(const Tiles& tiles, std::int64_t tile_row, std::int64_t tile_column, const float* in,
+                std::int64_t stride) noexcept;
+void matmul_tile_column(const float* a, std::int64_t a_stride, std::int64_t m, std::int64_t depth, const ConstTiles& w,
+                        std::int64_t tile_column, float* out) noexcept;
+void rms_norm(const float* x, const float* gamma, float epsilon, std::int64_t count, float* out) noexcept;
+void rotate_pairs(const float* x, const float* cos, const float* sin, std::int64_t count, float* out) noexcept;
+void silu(const float* x, std::int64_t count, float* out) noexcept;
+void add(const float* a, const float* b, std::int64_t count, float* out) noexcept;
+void mul(const float* a, const float* b, std::int64_t count, float* out) noexcept;
+void attention_block(const AttentionState& state, const AttentionBlock& block) noexcept;
+void attention_finish(const AttentionState& state, std::int64_t rows, std::int64_t head_dim, float* out) noexcept;
+
+constexpr Kernels table(std::string_view isa) {
+  return {.isa = isa,
+          .load_row = load_row,
+          .store_row = store_row,
+          .load_tile = load_tile,
+          .load_tile_transposed = load_tile_transposed,
+          .store_tile = store_tile,
+          .matmul_tile_column = matmul_tile_column,
+          .rms_norm = rms_norm,
+          .rotate_pairs = rotate_pairs,
+          .silu = silu,
+          .add = add,
+          .mul = mul,
+          .attention_block = attention_block,
+          .attention_finish = attention_finish};
+}

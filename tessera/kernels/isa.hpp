@@ -1,0 +1,9 @@
+#pragma once
+
+#include "tessera/kernels/kernels.hpp"
+
+// The functions of every instruction set. Private to this folder.
+
+namespace tessera::kernels::scalar {
+#include "tessera/kernels/generic/functions.inl"
+} // namespace tessera::kernels::scalar

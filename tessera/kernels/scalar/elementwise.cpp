@@ -1,0 +1,36 @@
+#include <cmath>
+
+#include "tessera/kernels/isa.hpp"
+
+namespace tessera::kernels::scalar {
+
+void rms_norm(const float* x, const float* gamma, float epsilon, std::int64_t count, float* out) noexcept {
+  double sum = 0;
+  for (std::int64_t i = 0; i < count; ++i) sum += static_cast<double>(x[i]) * x[i];
+  const auto mean = static_cast<float>(sum / static_cast<double>(count));
+  const float scale = 1.0F / std::sqrt(mean + epsilon);
+  for (std::int64_t i = 0; i < count; ++i) out[i] = x[i] * scale * gamma[i];
+}
+
+void rotate_pairs(const float* x, const float* cos, const float* sin, std::int64_t count, float* out) noexcept {
+  for (std::int64_t i = 0; i + 1 < count; i += 2) {
+    const float even = x[i];
+    const float odd = x[i + 1];
+    out[i] = std::fma(even, cos[i], -(odd * sin[i]));
+    out[i + 1] = std::fma(odd, cos[i + 1], even * sin[i + 1]);
+  }
+}
+
+void silu(const float* x, std::int64_t count, float* out) noexcept {
+  for (std::int64_t i = 0; i < count; ++i) out[i] = x[i] / (1.0F + std::exp(-x[i]));
+}
+
+void add(const float* a, const float* b, std::int64_t count, float* out) noexcept {
+  for (std::int64_t i = 0; i < count; ++i) out[i] = a[i] + b[i];
+}
+
+void mul(const float* a, const float* b, std::int64_t count, float* out) noexcept {
+  for (std::int64_t i = 0; i < count; ++i) out[i] = a[i] * b[i];
+}
+
+} // namespace tessera::kernels::scalar
