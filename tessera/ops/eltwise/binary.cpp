@@ -1,0 +1,52 @@
+#include "tessera/ops/eltwise/binary.hpp"
+
+#include "tessera/runtime/thread_scratch.hpp"
+
+namespace tessera::ops {
+namespace {
+
+using RowFunction = void (*)(const float*, const float*, std::int64_t, float*) noexcept;
+
+Tensor binary(std::string_view name, RowFunction kernels::Kernels::*function, const Tensor& a, const Tensor& b,
+              const BinaryOptions& options) {
+  require_tile(name, "input_tensor_a", a);
+  require_tile(name, "input_tensor_b", b);
+  require_same_device(name, {{"input_tensor_a", a}, {"input_tensor_b", b}});
+  require_shape(name, "input_tensor_b", b, a.shape());
+  runtime::MeshDevice& device = a.device();
+  const std::int64_t width = a.shape()[-1];
+  const TensorSpec spec{a.shape(), options.dtype.value_or(a.dtype()), Layout::TILE,
+                        options.memory_config.value_or(a.memory_config())};
+  Tensor output = Tensor::allocate(device, spec, name);
+
+  const bool silu = options.input_tensor_a_activation == Activation::SILU;
+  const auto body = [a = a.view(), b = b.view(), out = output.view(), width, silu, function](
+                        std::int64_t chip, std::int64_t matrix, std::int64_t row) {
+    const kernels::Kernels& isa = kernels::kernels();
+    float* const x = runtime::thread_scratch(2 * width);
+    float* const y = x + width;
+    isa.load_row(a.tiles(chip, matrix), row, 0, width, x);
+    isa.load_row(b.tiles(chip, matrix), row, 0, width, y);
+    if (silu) isa.silu(x, width, x);
+    (isa.*function)(x, y, width, x);
+    isa.store_row(out.tiles(chip, matrix), row, x, width);
+  };
+  device.queue().enqueue({.name = name, .stages = {for_each_row(output, body)}, .scope = device.scope()}, [&] {
+    return describe({{"input_tensor_a", a}, {"input_tensor_b", b}}, {{"output", output}},
+                    {{"input_tensor_a_activation", std::string(silu ? "SILU" : "NONE")}},
+                    {.vector_flops = (silu ? 5 : 1) * a.shape().volume()});
+  });
+  return output;
+}
+
+} // namespace
+
+Tensor add(const Tensor& input_tensor_a, const Tensor& input_tensor_b, const BinaryOptions& options) {
+  return binary("add", &kernels::Kernels::add, input_tensor_a, input_tensor_b, options);
+}
+
+Tensor mul(const Tensor& input_tensor_a, const Tensor& input_tensor_b, const BinaryOptions& options) {
+  return binary("mul", &kernels::Kernels::mul, input_tensor_a, input_tensor_b, options);
+}
+
+} // namespace tessera::ops

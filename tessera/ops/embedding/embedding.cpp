@@ -1,0 +1,58 @@
+#include "tessera/ops/embedding/embedding.hpp"
+
+#include <vector>
+
+#include "tessera/base/error.hpp"
+#include "tessera/numerics/bfloat16.hpp"
+#include "tessera/runtime/thread_scratch.hpp"
+
+namespace tessera::ops {
+namespace {
+
+Shape output_shape(const Shape& ids, std::int64_t width) {
+  std::vector<std::int64_t> extents(ids.extents().begin(), ids.extents().end());
+  extents.push_back(width);
+  return Shape(extents);
+}
+
+/// One row of the table as fp32: where it lies for FLOAT32, else widened into `memory`.
+const float* table_row(const DeviceView& table, std::int64_t chip, std::int64_t row, std::int64_t width,
+                       float* memory) {
+  if (table.dtype() == DataType::FLOAT32) return table.elements<float>(chip) + row * width;
+  const std::uint16_t* in = table.elements<std::uint16_t>(chip) + row * width;
+  for (std::int64_t i = 0; i < width; ++i) memory[i] = numerics::from_bfloat16(in[i]);
+  return memory;
+}
+
+} // namespace
+
+Tensor embedding(const Tensor& ids, const Tensor& weight, const EmbeddingOptions& options) {
+  require_same_device("embedding", {{"ids", ids}, {"weight", weight}});
+  base::require(is_integer(ids.dtype()) && ids.layout() == Layout::ROW_MAJOR,
+                "[embedding] ids must be integers in ROW_MAJOR; received {}", to_string(ids.spec()));
+  base::require(
+      weight.layout() == Layout::ROW_MAJOR && !is_integer(weight.dtype()) && weight.spec().num_matrices() == 1,
+      "[embedding] weight must be one ROW_MAJOR matrix of BFLOAT16 or FLOAT32; received {}", to_string(weight.spec()));
+  const std::int64_t vocabulary = weight.shape()[-2];
+  const std::int64_t width = weight.shape()[-1];
+  const TensorSpec spec{output_shape(ids.shape(), width), options.dtype, Layout::TILE, options.memory_config};
+  Tensor output = Tensor::allocate(ids.device(), spec, "embedding");
+
+  const std::int64_t rows = spec.shape[-2];
+  const auto body = [ids = ids.view(), table = weight.view(), out = output.view(), rows, vocabulary, width](
+                        std::int64_t chip, std::int64_t matrix, std::int64_t row) {
+    const std::int64_t id = ids.elements<std::int32_t>(chip)[matrix * rows + row];
+    base::require(id < vocabulary, "ids must be below {}; received {}", vocabulary, id);
+    const float* values = id < 0 ? nullptr : table_row(table, chip, id, width, runtime::thread_scratch(width));
+    kernels::kernels().store_row(out.tiles(chip, matrix), row, values, id < 0 ? 0 : width);
+  };
+  ids.device().queue().enqueue(
+      {.name = "embedding", .stages = {for_each_row(output, body)}, .scope = ids.device().scope()}, [&] {
+        const std::int64_t row_bytes = weight.spec().page_bytes();
+        return describe({{"input_tensor", ids}, {"weight", weight}}, {{"output", output}}, {},
+                        {.dram_read_bytes = ids.shape().volume() * row_bytes, .dram_write_bytes = spec.size_bytes()});
+      });
+  return output;
+}
+
+} // namespace tessera::ops

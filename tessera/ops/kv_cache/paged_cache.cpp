@@ -1,0 +1,117 @@
+#include "tessera/ops/kv_cache/paged_cache.hpp"
+
+#include "tessera/base/error.hpp"
+#include "tessera/runtime/thread_scratch.hpp"
+
+namespace tessera::ops {
+namespace {
+
+/// Where a position lies: extents of the cache and of the page table.
+struct Pages {
+  std::int64_t heads;
+  std::int64_t block_size;
+  std::int64_t head_dim;
+  std::int64_t blocks_of_user;
+  std::int64_t blocks;
+};
+
+Pages check(std::string_view op, const Tensor& cache, const Tensor& input, const Tensor& page_table) {
+  require_tile(op, "cache", cache);
+  require_tile(op, "input", input);
+  base::require(
+      cache.shape().rank() == 4 && cache.shape()[2] % kTileHeight == 0,
+      "[{}] cache must have the shape [blocks, Hkv, block_size, D] with a block_size of whole tiles; received {}", op,
+      cache.shape());
+  base::require(page_table.defined() && page_table.dtype() == DataType::INT32 && page_table.shape().rank() == 2,
+                "[{}] page_table must be INT32 [B, blocks of a user]; received {}", op,
+                page_table.defined() ? to_string(page_table.spec()) : "none");
+  return {cache.shape()[1], cache.shape()[2], cache.shape()[3], page_table.shape()[1], cache.shape()[0]};
+}
+
+/// Rounds one row (a position of one head) into its place. Positions beyond the page table fail on the queue.
+void store_position(const DeviceView& cache, const Pages& pages, std::int64_t chip, const std::int32_t* user_pages,
+                    std::int64_t head, std::int64_t position, const float* values) {
+  base::require(position / pages.block_size < pages.blocks_of_user, "positions must be below {}; received {}",
+                pages.blocks_of_user * pages.block_size, position);
+  const std::int64_t block = user_pages[position / pages.block_size];
+  if (block < 0) return;
+  base::require(block < pages.blocks, "page table entries must be below {}; received {}", pages.blocks, block);
+  kernels::kernels().store_row(cache.tiles(chip, block * pages.heads + head), position % pages.block_size, values,
+                               pages.head_dim);
+}
+
+/// Bytes of the rows written: the card writes whole tiles.
+OpWork write_work(const Tensor& cache, const Tensor& input, std::int64_t tiles) {
+  const bool in_dram = input.memory_config().buffer_type == BufferType::DRAM;
+  return {.dram_read_bytes = in_dram ? input.spec().size_bytes() : 0,
+          .dram_write_bytes = tiles * tile_bytes(cache.dtype()),
+          .l1_bytes = in_dram ? 0 : input.spec().size_bytes()};
+}
+
+} // namespace
+
+void paged_fill_cache(const Tensor& cache, const Tensor& input, const Tensor& page_table, std::int64_t batch_idx) {
+  const Pages pages = check("paged_fill_cache", cache, input, page_table);
+  require_same_device("paged_fill_cache", {{"cache", cache}, {"input", input}, {"page_table", page_table}});
+  const std::int64_t length = input.shape()[2];
+  require_shape("paged_fill_cache", "input", input, {1, pages.heads, length, pages.head_dim});
+  base::require(
+      0 <= batch_idx && batch_idx < page_table.shape()[0] && length <= pages.blocks_of_user * pages.block_size,
+      "[paged_fill_cache] batch_idx in 0..{} and at most {} positions are required; received {} and {}",
+      page_table.shape()[0], pages.blocks_of_user * pages.block_size, batch_idx, length);
+  runtime::MeshDevice& device = cache.device();
+  constexpr std::int64_t kRowsOfUnit = kTileHeight;
+  const std::int64_t units = div_up(length, kRowsOfUnit);
+  const auto body = [cache = cache.view(), in = input.view(), table = page_table.view(), pages, batch_idx, length,
+                     units](const runtime::Unit& unit) {
+    const std::int64_t head = unit.index / units;
+    const std::int64_t first = unit.index % units * kRowsOfUnit;
+    const std::int32_t* user_pages = table.elements<std::int32_t>(unit.chip) + batch_idx * pages.blocks_of_user;
+    float* const values = runtime::thread_scratch(pages.head_dim);
+    for (std::int64_t position = first; position < std::min(first + kRowsOfUnit, length); ++position) {
+      kernels::kernels().load_row(in.tiles(unit.chip, head), position, 0, pages.head_dim, values);
+      store_position(cache, pages, unit.chip, user_pages, head, position, values);
+    }
+  };
+  device.queue().enqueue(
+      {.name = "paged_fill_cache", .stages = {{pages.heads * units, body}}, .scope = device.scope()}, [&] {
+        return describe({{"cache_tensor", cache}, {"input_tensor", input}, {"page_table", page_table}},
+                        {{"output", cache}}, {{"batch_idx", batch_idx}},
+                        write_work(cache, input, input.spec().num_pages()));
+      });
+}
+
+void paged_update_cache(const Tensor& cache, const Tensor& input, const Tensor& update_idxs, const Tensor& page_table) {
+  const Pages pages = check("paged_update_cache", cache, input, page_table);
+  require_same_device("paged_update_cache",
+                      {{"cache", cache}, {"input", input}, {"update_idxs", update_idxs}, {"page_table", page_table}});
+  const std::int64_t users = input.shape()[1];
+  require_shape("paged_update_cache", "input", input, {1, users, pages.heads, pages.head_dim});
+  require_shape("paged_update_cache", "update_idxs", update_idxs, {users});
+  base::require(users <= page_table.shape()[0],
+                "[paged_update_cache] page_table must have a row for each of {} users; received {}", users,
+                page_table.shape());
+  runtime::MeshDevice& device = cache.device();
+  const auto body = [cache = cache.view(), in = input.view(), idxs = update_idxs.view(), table = page_table.view(),
+                     pages](const runtime::Unit& unit) {
+    const std::int64_t user = unit.index;
+    const std::int32_t position = idxs.elements<std::int32_t>(unit.chip)[user];
+    if (position < 0) return;
+    const std::int32_t* user_pages = table.elements<std::int32_t>(unit.chip) + user * pages.blocks_of_user;
+    float* const values = runtime::thread_scratch(pages.head_dim);
+    for (std::int64_t head = 0; head < pages.heads; ++head) {
+      kernels::kernels().load_row(in.tiles(unit.chip, user), head, 0, pages.head_dim, values);
+      store_position(cache, pages, unit.chip, user_pages, head, position, values);
+    }
+  };
+  device.queue().enqueue({.name = "paged_update_cache", .stages = {{users, body}}, .scope = device.scope()}, [&] {
+    return describe({{"cache_tensor", cache},
+                     {"input_tensor", input},
+                     {"update_idxs_tensor", update_idxs},
+                     {"page_table", page_table}},
+                    {{"output", cache}}, {},
+                    write_work(cache, input, users * pages.heads * cache.spec().tile_columns()));
+  });
+}
+
+} // namespace tessera::ops

@@ -1,0 +1,20 @@
+#pragma once
+
+#include <optional>
+
+#include "tessera/ops/op.hpp"
+
+namespace tessera::ops {
+
+struct LinearOptions {
+  Tensor bias;                                        ///< [1, 1, 1, N] TILE, or none
+  DataType dtype = DataType::BFLOAT16;                ///< of the output
+  std::optional<MemoryConfig> memory_config;          ///< of the output; the input's by default
+  std::optional<ComputeConfig> compute_kernel_config; ///< by default what suits the weight's format
+};
+
+/// input_tensor_a [1, 1, M, K] x weight [1, 1, K, N] + bias -> [1, 1, M, N]; all TILE, of any floating-point formats.
+/// Exact products of the stored values, fp32 accumulation in one order over k: a row's result does not depend on M.
+Tensor linear(const Tensor& input_tensor_a, const Tensor& weight, const LinearOptions& options);
+
+} // namespace tessera::ops

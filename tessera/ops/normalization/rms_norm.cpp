@@ -1,0 +1,35 @@
+#include "tessera/ops/normalization/rms_norm.hpp"
+
+#include "tessera/runtime/thread_scratch.hpp"
+
+namespace tessera::ops {
+
+Tensor rms_norm(const Tensor& input_tensor, const Tensor& weight, const RmsNormOptions& options) {
+  require_tile("rms_norm", "input_tensor", input_tensor);
+  require_tile("rms_norm", "weight", weight);
+  require_same_device("rms_norm", {{"input_tensor", input_tensor}, {"weight", weight}});
+  const std::int64_t width = input_tensor.shape()[-1];
+  require_shape("rms_norm", "weight", weight, {1, 1, 1, width});
+  runtime::MeshDevice& device = input_tensor.device();
+  const TensorSpec spec{input_tensor.shape(), options.dtype.value_or(input_tensor.dtype()), Layout::TILE,
+                        options.memory_config.value_or(input_tensor.memory_config())};
+  Tensor output = Tensor::allocate(device, spec, "rms_norm");
+
+  const auto body = [in = input_tensor.view(), gamma = weight.view(), out = output.view(), width,
+                     epsilon = options.epsilon](std::int64_t chip, std::int64_t matrix, std::int64_t row) {
+    const kernels::Kernels& isa = kernels::kernels();
+    float* const x = runtime::thread_scratch(2 * width);
+    float* const g = x + width;
+    isa.load_row(in.tiles(chip, matrix), row, 0, width, x);
+    isa.load_row(gamma.tiles(chip), 0, 0, width, g);
+    isa.rms_norm(x, g, epsilon, width, x);
+    isa.store_row(out.tiles(chip, matrix), row, x, width);
+  };
+  device.queue().enqueue({.name = "rms_norm", .stages = {for_each_row(output, body)}, .scope = device.scope()}, [&] {
+    return describe({{"input_tensor", input_tensor}, {"weight", weight}}, {{"output", output}},
+                    {{"epsilon", double{options.epsilon}}}, {.vector_flops = 4 * input_tensor.shape().volume()});
+  });
+  return output;
+}
+
+} // namespace tessera::ops

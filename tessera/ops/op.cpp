@@ -1,0 +1,78 @@
+#include "tessera/ops/op.hpp"
+
+#include <algorithm>
+
+#include "tessera/base/error.hpp"
+#include "tessera/spec/tile.hpp"
+
+namespace tessera::ops {
+namespace {
+
+// Rows of one unit: enough to outweigh handing it out, few enough that two threads share the 32 rows of a decode step.
+constexpr std::int64_t kRowsOfUnit = 4;
+
+} // namespace
+
+OpRecord describe(std::initializer_list<Operand> inputs, std::initializer_list<Operand> outputs, Attributes attributes,
+                  OpWork work) {
+  OpRecord record{.attributes = std::move(attributes), .work = work};
+  const bool count_bytes = work.dram_read_bytes == 0 && work.dram_write_bytes == 0 && work.l1_bytes == 0;
+  const auto count = [&](const Tensor& tensor, std::int64_t OpWork::*dram_bytes) {
+    if (!count_bytes) return;
+    const bool in_dram = tensor.memory_config().buffer_type == BufferType::DRAM;
+    record.work.*(in_dram ? dram_bytes : &OpWork::l1_bytes) += tensor.spec().size_bytes();
+  };
+  for (const auto& [name, tensor] : inputs) {
+    if (!tensor.defined()) continue;
+    record.inputs.push_back(tensor.record(name));
+    count(tensor, &OpWork::dram_read_bytes);
+  }
+  for (const auto& [name, tensor] : outputs) {
+    record.outputs.push_back(tensor.record(name));
+    count(tensor, &OpWork::dram_write_bytes);
+  }
+  return record;
+}
+
+runtime::Stage for_each_row(const Tensor& output, std::function<void(std::int64_t, std::int64_t, std::int64_t)> body) {
+  const TensorSpec& spec = output.spec();
+  const std::int64_t rows = spec.shape[-2];
+  const std::int64_t padded = spec.tile_rows() * kTileHeight;
+  const std::int64_t units = padded / kRowsOfUnit;
+  return {spec.num_matrices() * units,
+          [view = output.view(), body = std::move(body), rows, units](const runtime::Unit& unit) {
+            const std::int64_t matrix = unit.index / units;
+            const std::int64_t first = unit.index % units * kRowsOfUnit;
+            for (std::int64_t row = first; row < first + kRowsOfUnit; ++row) {
+              if (row < rows) {
+                body(unit.chip, matrix, row);
+              } else {
+                kernels::kernels().store_row(view.tiles(unit.chip, matrix), row, nullptr, 0);
+              }
+            }
+          }};
+}
+
+void require_tile(std::string_view op, std::string_view argument, const Tensor& tensor) {
+  base::require(
+      tensor.defined() && tensor.layout() == Layout::TILE && !is_integer(tensor.dtype()) && tensor.shape().rank() >= 2,
+      "[{}] {} must be a floating-point tensor of rank 2 or more in TILE layout; received {}", op, argument,
+      tensor.defined() ? to_string(tensor.spec()) : "none");
+}
+
+void require_shape(std::string_view op, std::string_view argument, const Tensor& tensor, const Shape& shape) {
+  base::require(tensor.defined() && tensor.shape() == shape, "[{}] {} must have the shape {}; received {}", op,
+                argument, shape, tensor.defined() ? to_string(tensor.spec()) : "none");
+}
+
+void require_same_device(std::string_view op, std::initializer_list<Operand> operands) {
+  const runtime::MeshDevice* device = nullptr;
+  for (const auto& [name, tensor] : operands) {
+    if (!tensor.defined()) continue;
+    base::require(device == nullptr || device == &tensor.device(),
+                  "[{}] all tensors must lie on one device; {} lies on another", op, name);
+    device = &tensor.device();
+  }
+}
+
+} // namespace tessera::ops

@@ -1,0 +1,40 @@
+#pragma once
+
+#include <functional>
+#include <initializer_list>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "tessera/spec/op_record.hpp"
+#include "tessera/tensor/tensor.hpp"
+
+namespace tessera::ops {
+
+using tensor::DeviceView;
+using tensor::Tensor;
+
+/// An argument of an op under the name that its record gives it.
+struct Operand {
+  std::string_view name;
+  const Tensor& tensor;
+};
+
+using Attributes = std::vector<std::pair<std::string, AttributeValue>>;
+
+/// An op's record: operands, attributes and work. The bytes moved are filled in from the operands, each read or written
+/// once in whole, unless `work` already counts some (caches, tables: of which an op touches a part).
+OpRecord describe(std::initializer_list<Operand> inputs, std::initializer_list<Operand> outputs,
+                  Attributes attributes = {}, OpWork work = {});
+
+/// A stage over the rows of a TILE tensor's matrices: body(chip, matrix, row) for each row of the logical shape. Rows
+/// of the padding are cleared.
+runtime::Stage for_each_row(const Tensor& output,
+                            std::function<void(std::int64_t chip, std::int64_t matrix, std::int64_t row)> body);
+
+/// Throws InvalidArgument naming the op and the argument unless it holds.
+void require_tile(std::string_view op, std::string_view argument, const Tensor& tensor);
+void require_shape(std::string_view op, std::string_view argument, const Tensor& tensor, const Shape& shape);
+void require_same_device(std::string_view op, std::initializer_list<Operand> operands);
+
+} // namespace tessera::ops

@@ -1,0 +1,26 @@
+#pragma once
+
+#include <cstdint>
+
+#include "tessera/ops/op.hpp"
+
+namespace tessera::ops {
+
+struct AttentionOptions {
+  float scale = 1.0F;
+  /// Position i attends to i - sliding_window_size + 1 .. i; 0: to all before it.
+  std::int64_t sliding_window_size = 0;
+};
+
+/// Causal softmax(scale q k^T) v of one user's prompt, by FlashAttention's blocks, query heads grouped over KV heads:
+/// q [1, Hq, S, D], k and v [1, Hkv, S, D], TILE -> [1, Hq, S, D]. Hq is a multiple of Hkv.
+Tensor scaled_dot_product_attention(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionOptions& options);
+
+/// One new position of each user against the paged cache: q [1, B, Hq, D] TILE, caches [blocks, Hkv, block_size, D]
+/// TILE, cur_pos [B] INT32 (the position of q, already in the cache; -1: idle user, whose rows come out zero),
+/// page_table [B, blocks of a user] INT32 -> [1, B, Hq, D]. A user's result depends on its own cache alone.
+Tensor paged_scaled_dot_product_attention_decode(const Tensor& q, const Tensor& k_cache, const Tensor& v_cache,
+                                                 const Tensor& cur_pos, const Tensor& page_table,
+                                                 const AttentionOptions& options);
+
+} // namespace tessera::ops

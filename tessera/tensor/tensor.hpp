@@ -1,0 +1,70 @@
+#pragma once
+
+#include <memory>
+#include <string_view>
+
+#include "tessera/kernels/kernels.hpp"
+#include "tessera/runtime/mesh_device.hpp"
+#include "tessera/spec/tensor_spec.hpp"
+
+namespace tessera::tensor {
+
+/// A tensor's bytes as kernels see them: plain addresses that stay valid for all work queued before the tensor's memory
+/// is used again. Copied into programs.
+class DeviceView {
+ public:
+  DeviceView() = default;
+  DeviceView(const runtime::MeshDevice& device, BufferType type, std::int64_t address, const TensorSpec& spec);
+
+  /// Matrix number `matrix` of a TILE tensor on one chip.
+  kernels::Tiles tiles(std::int64_t chip, std::int64_t matrix = 0) const {
+    return {bytes(chip) + matrix * matrix_bytes_, dtype_, tile_rows_, tile_columns_};
+  }
+  /// The tensor's first byte on one chip.
+  std::byte* bytes(std::int64_t chip) const { return data_ + chip * chip_stride_; }
+  /// Elements of a ROW_MAJOR tensor on one chip. REQUIRES: T is the dtype's C++ type.
+  template <typename T>
+  T* elements(std::int64_t chip) const {
+    return reinterpret_cast<T*>(bytes(chip));
+  }
+  DataType dtype() const { return dtype_; }
+
+ private:
+  std::byte* data_ = nullptr;
+  std::int64_t chip_stride_ = 0;
+  std::int64_t matrix_bytes_ = 0;
+  DataType dtype_ = DataType::BFLOAT16;
+  std::int64_t tile_rows_ = 0;
+  std::int64_t tile_columns_ = 0;
+};
+
+/// A tensor in device memory: every chip of the mesh holds one of the same spec. A cheap handle; the memory is freed
+/// with the last one, and used again by later work of the queue.
+class Tensor {
+ public:
+  Tensor() = default;
+  /// Memory for a tensor, not initialised. `name` labels it in memory reports. Throws OutOfMemory, InvalidArgument.
+  static Tensor allocate(runtime::MeshDevice& device, const TensorSpec& spec, std::string_view name);
+
+  bool defined() const { return buffer_ != nullptr; }
+  const TensorSpec& spec() const { return spec_; }
+  const Shape& shape() const { return spec_.shape; }
+  DataType dtype() const { return spec_.dtype; }
+  Layout layout() const { return spec_.layout; }
+  const MemoryConfig& memory_config() const { return spec_.memory_config; }
+  runtime::MeshDevice& device() const { return buffer_->device(); }
+  std::int64_t address() const { return buffer_->address(); }
+
+  DeviceView view() const { return {device(), buffer_->type(), buffer_->address(), spec_}; }
+  OperandRecord record(std::string_view name) const { return {std::string(name), spec_, address()}; }
+
+  /// The same memory under another shape. REQUIRES: the same number of pages of the same size, so that no byte moves:
+  /// for TILE the last two extents stay or the leading ones fold into whole tiles. Throws InvalidArgument otherwise.
+  Tensor reshape(const Shape& shape) const;
+
+ private:
+  std::shared_ptr<runtime::Buffer> buffer_;
+  TensorSpec spec_;
+};
+
+} // namespace tessera::tensor

@@ -1,0 +1,221 @@
+#include "tessera/tensor/transfer.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+
+#include "tessera/base/error.hpp"
+#include "tessera/numerics/bfloat16.hpp"
+#include "tessera/runtime/thread_scratch.hpp"
+#include "tessera/spec/tile.hpp"
+
+namespace tessera::tensor {
+namespace {
+
+using runtime::Program;
+using runtime::ProgramKind;
+using runtime::Unit;
+
+// A unit of from_host_transposed is a column of tiles: 32 host rows, read in runs of this many values, which stay in
+// the first-level cache while they are transposed.
+constexpr std::int64_t kRun = 4 * kTileHeight;
+// A unit of zeros: one sequential run of bytes for a thread.
+constexpr std::int64_t kPiece = std::int64_t{1} << 20;
+
+/// Rows and width when all but the last dimension are folded.
+std::int64_t width_of(const TensorSpec& spec) {
+  return spec.shape[-1];
+}
+std::int64_t rows_in(const TensorSpec& spec) {
+  return spec.shape.volume() / width_of(spec);
+}
+/// Rows of one matrix of a TILE tensor.
+std::int64_t matrix_rows(const TensorSpec& spec) {
+  return spec.shape.rank() >= 2 ? spec.shape[-2] : 1;
+}
+
+void store_row_major(const DeviceView& view, std::int64_t chip, std::int64_t row, const float* values,
+                     std::int64_t count) {
+  if (view.dtype() == DataType::BFLOAT16) {
+    auto* out = view.elements<std::uint16_t>(chip) + row * count;
+    for (std::int64_t i = 0; i < count; ++i) out[i] = numerics::to_bfloat16(values[i]);
+  } else {
+    std::memcpy(view.elements<float>(chip) + row * count, values, static_cast<std::size_t>(count) * sizeof(float));
+  }
+}
+
+void load_row_major(const DeviceView& view, std::int64_t chip, std::int64_t row, std::int64_t count, float* values) {
+  switch (view.dtype()) {
+    case DataType::BFLOAT16: {
+      const auto* in = view.elements<std::uint16_t>(chip) + row * count;
+      for (std::int64_t i = 0; i < count; ++i) values[i] = numerics::from_bfloat16(in[i]);
+      break;
+    }
+    case DataType::FLOAT32:
+      std::memcpy(values, view.elements<float>(chip) + row * count, static_cast<std::size_t>(count) * sizeof(float));
+      break;
+    default: {
+      const auto* in = view.elements<std::int32_t>(chip) + row * count;
+      for (std::int64_t i = 0; i < count; ++i) {
+        values[i] = view.dtype() == DataType::UINT32 ? static_cast<float>(std::bit_cast<std::uint32_t>(in[i]))
+                                                     : static_cast<float>(in[i]);
+      }
+    }
+  }
+}
+
+/// All of a tensor as fp32, on the calling thread.
+HostTensor decode(const DeviceView& view, const TensorSpec& spec, std::int64_t chip) {
+  HostTensor result{spec.shape, std::vector<float>(static_cast<std::size_t>(spec.shape.volume()))};
+  const std::int64_t width = width_of(spec);
+  for (std::int64_t row = 0; row < rows_in(spec); ++row) {
+    float* const out = result.data.data() + row * width;
+    if (spec.layout == Layout::TILE) {
+      const std::int64_t height = matrix_rows(spec);
+      kernels::kernels().load_row(view.tiles(chip, row / height), row % height, 0, width, out);
+    } else {
+      load_row_major(view, chip, row, width, out);
+    }
+  }
+  return result;
+}
+
+void require_data(const runtime::MeshDevice& device) {
+  base::require<base::Unsupported>(device.mode() == runtime::RunMode::EXECUTE,
+                                   "[to_host] a device in execute mode is required; a recording device holds no data");
+}
+
+void enqueue_write(const Tensor& tensor, std::int64_t units, std::function<void(const Unit&)> body) {
+  Program program{.name = "from_host", .kind = ProgramKind::WRITE, .scope = tensor.device().scope()};
+  program.stages.push_back({units, std::move(body)});
+  tensor.device().queue().enqueue(std::move(program), [&] { return OpRecord{.outputs = {tensor.record("output")}}; });
+}
+
+void require_extents(const HostRows& source, std::int64_t rows, std::int64_t columns, const TensorSpec& spec) {
+  base::require(source.rows == rows && source.columns == columns,
+                "[from_host] {} x {} values are required for {}; received {} x {}", rows, columns, to_string(spec),
+                source.rows, source.columns);
+  base::require(!is_integer(spec.dtype), "[from_host] a floating-point dtype is required; received {}",
+                to_string(spec.dtype));
+}
+
+} // namespace
+
+HostRows rows_of(HostTensor tensor) {
+  const std::int64_t columns = tensor.shape[-1];
+  const std::int64_t rows = tensor.shape.volume() / columns;
+  auto owned = std::make_shared<const HostTensor>(std::move(tensor));
+  return {rows, columns, [owned, columns](std::int64_t row, std::int64_t first, std::int64_t count, float* out) {
+            std::copy_n(owned->data.data() + row * columns + first, count, out);
+          }};
+}
+
+Tensor from_host(runtime::MeshDevice& device, const HostRows& source, const TensorSpec& spec, std::string_view name) {
+  const std::int64_t width = width_of(spec);
+  require_extents(source, rows_in(spec), width, spec);
+  Tensor result = Tensor::allocate(device, spec, name);
+  const DeviceView view = result.view();
+  if (spec.layout == Layout::ROW_MAJOR) {
+    enqueue_write(result, source.rows, [view, read = source.read, width](const Unit& unit) {
+      float* const values = runtime::thread_scratch(width);
+      read(unit.index, 0, width, values);
+      store_row_major(view, unit.chip, unit.index, values, width);
+    });
+  } else {
+    const std::int64_t height = matrix_rows(spec);
+    const std::int64_t padded = spec.tile_rows() * kTileHeight;
+    enqueue_write(result, spec.num_matrices() * padded,
+                  [view, read = source.read, width, height, padded](const Unit& unit) {
+                    const std::int64_t matrix = unit.index / padded;
+                    const std::int64_t row = unit.index % padded;
+                    float* const values = runtime::thread_scratch(width);
+                    if (row < height) read(matrix * height + row, 0, width, values);
+                    kernels::kernels().store_row(view.tiles(unit.chip, matrix), row, values, row < height ? width : 0);
+                  });
+  }
+  return result;
+}
+
+Tensor from_host_transposed(runtime::MeshDevice& device, const HostRows& source, const TensorSpec& spec,
+                            std::string_view name) {
+  base::require(spec.layout == Layout::TILE && spec.num_matrices() == 1 && spec.shape.rank() >= 2,
+                "[from_host_transposed] one TILE matrix is required; received {}", to_string(spec));
+  require_extents(source, spec.shape[-1], spec.shape[-2], spec);
+  Tensor result = Tensor::allocate(device, spec, name);
+  const DeviceView view = result.view();
+  enqueue_write(result, spec.tile_columns(),
+                [view, read = source.read, rows = source.rows, depth = source.columns](const Unit& unit) {
+                  const kernels::Kernels& isa = kernels::kernels();
+                  const kernels::Tiles tiles = view.tiles(unit.chip);
+                  const std::int64_t first_row = unit.index * kTileWidth;
+                  const std::int64_t lanes = std::min(kTileWidth, rows - first_row);
+                  float* const strip = runtime::thread_scratch(kTileWidth * kRun + kTileElements);
+                  float* const tile = strip + kTileWidth * kRun;
+                  for (std::int64_t begin = 0; begin < depth; begin += kRun) {
+                    const std::int64_t count = std::min(kRun, depth - begin);
+                    std::fill_n(strip, kTileWidth * kRun, 0.0F);
+                    for (std::int64_t lane = 0; lane < lanes; ++lane)
+                      read(first_row + lane, begin, count, strip + lane * kRun);
+                    for (std::int64_t offset = 0; offset < count; offset += kTileHeight) {
+                      for (std::int64_t k = 0; k < kTileHeight; ++k) {
+                        for (std::int64_t lane = 0; lane < kTileWidth; ++lane)
+                          tile[k * kTileWidth + lane] = strip[lane * kRun + offset + k];
+                      }
+                      isa.store_tile(tiles, (begin + offset) / kTileHeight, unit.index, tile, kTileWidth);
+                    }
+                  }
+                });
+  return result;
+}
+
+Tensor from_host(runtime::MeshDevice& device, std::vector<std::int32_t> values, const TensorSpec& spec,
+                 std::string_view name) {
+  base::require(is_integer(spec.dtype) && spec.layout == Layout::ROW_MAJOR,
+                "[from_host] an integer dtype in ROW_MAJOR is required; received {}", to_string(spec));
+  Tensor result = Tensor::allocate(device, spec, name);
+  write(result, std::move(values));
+  return result;
+}
+
+void write(const Tensor& tensor, std::vector<std::int32_t> values) {
+  base::require(is_integer(tensor.dtype()) && static_cast<std::int64_t>(values.size()) == tensor.shape().volume(),
+                "[write] {} integers are required for {}; received {}", tensor.shape().volume(),
+                to_string(tensor.spec()), values.size());
+  enqueue_write(tensor, 1, [view = tensor.view(), values = std::move(values)](const Unit& unit) {
+    std::memcpy(view.bytes(unit.chip), values.data(), values.size() * sizeof(std::int32_t));
+  });
+}
+
+Tensor zeros(runtime::MeshDevice& device, const TensorSpec& spec, std::string_view name) {
+  Tensor result = Tensor::allocate(device, spec, name);
+  // All formats write zero as zero bytes.
+  const std::int64_t bytes = spec.size_bytes();
+  enqueue_write(result, div_up(bytes, kPiece), [view = result.view(), bytes](const Unit& unit) {
+    const std::int64_t first = unit.index * kPiece;
+    std::memset(view.bytes(unit.chip) + first, 0, static_cast<std::size_t>(std::min(kPiece, bytes - first)));
+  });
+  return result;
+}
+
+HostTensor to_host(const Tensor& tensor, std::int64_t chip) {
+  require_data(tensor.device());
+  tensor.device().synchronize();
+  return decode(tensor.view(), tensor.spec(), chip);
+}
+
+std::vector<std::int32_t> to_host_integers(const Tensor& tensor, std::int64_t chip) {
+  require_data(tensor.device());
+  base::require(is_integer(tensor.dtype()), "[to_host_integers] an integer dtype is required; received {}",
+                to_string(tensor.dtype()));
+  tensor.device().synchronize();
+  std::vector<std::int32_t> values(static_cast<std::size_t>(tensor.shape().volume()));
+  std::memcpy(values.data(), tensor.view().bytes(chip), values.size() * sizeof(std::int32_t));
+  return values;
+}
+
+HostTensor read_operand(const runtime::MeshDevice& device, const OperandRecord& operand, std::int64_t chip) {
+  return decode(DeviceView(device, operand.spec.memory_config.buffer_type, operand.address, operand.spec), operand.spec,
+                chip);
+}
+
+} // namespace tessera::tensor
