@@ -20,7 +20,8 @@ namespace fs = std::filesystem;
 /// Opens a regular file for reading and returns its descriptor and size.
 struct OpenFile {
   explicit OpenFile(const fs::path& path) {
-    fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    // O_NONBLOCK: opening a FIFO would wait for a writer before it could be refused below.
+    fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     require<IoError>(fd >= 0, "[file] cannot open {}: {}; check the path and its permissions", path.string(),
                      std::strerror(errno));
     struct stat info {};

@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <iterator>
 #include <ostream>
@@ -51,6 +52,13 @@ TEST(MappedFile, RefusesAbsentFilesAndFoldersByName) {
   EXPECT_THAT([&] { MappedFile::open(absent); }, ThrowsMessage<IoError>(HasSubstr("absent.bin")));
   EXPECT_THAT([&] { MappedFile::open(folder.path()); },
               ThrowsMessage<IoError>(HasSubstr("a regular file is required")));
+}
+
+TEST(MappedFile, RefusesAFifoWithoutWaitingForItsWriter) {
+  const test::TemporaryFolder folder;
+  const fs::path fifo = folder.path() / "fifo";
+  ASSERT_EQ(::mkfifo(fifo.c_str(), 0600), 0);
+  EXPECT_THROW(MappedFile::open(fifo), IoError);
 }
 
 TEST(ReadFile, ReadsTheWholeFile) {
