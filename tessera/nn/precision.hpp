@@ -1,6 +1,6 @@
 #pragma once
 
-#include <filesystem>
+#include <cstdint>
 #include <map>
 #include <string>
 #include <string_view>
@@ -27,17 +27,24 @@ struct Precision {
   DataType norm = DataType::BFLOAT16; ///< weights of the norms, biases
   DataType lm_head = DataType::BFLOAT16;
   DataType activation = DataType::BFLOAT16; ///< residual stream, module inputs and outputs, cos and sin
-  /// Weights keep the checkpoint's own format (F16 and F32 as FLOAT32): the preset "full". The weight formats above are
-  /// then replaced when a checkpoint is opened.
+  /// Weights keep the checkpoint's own format (BF16 as BFLOAT16, F16 and F32 as FLOAT32) and the weight formats above
+  /// are set aside: the preset "full".
   bool weights_as_stored = false;
 
-  const LayerPrecision& of_layer(std::int64_t layer_number) const;
+  const LayerPrecision& of_layer(std::int64_t number) const;
 };
 
-/// A preset by name (full, bf16, bfp8, bfp4, accuracy, performance) or a JSON file:
-/// {"base": "bfp8", "lm_head": "bf16", "ff1_3": "bfp4", "layers": {"0": {"ff2": "bf16"}}}; all keys are optional.
-/// `family` and `layers` steer accuracy and performance as tt_transformers does (docs/precision.md).
-/// Throws InvalidArgument listing the presets, IoError for an unreadable file.
-Precision make_precision(std::string_view preset_or_file, std::string_view family, std::int64_t layers);
+/// What the presets accuracy and performance depend on, as in tt_transformers.
+struct PrecisionSubject {
+  std::string family;
+  std::int64_t layers = 0;
+  std::int64_t parameters = 0;
+};
+
+/// A preset by name (full, bf16, bfp8, bfp4, accuracy, performance) or a JSON file (a name that ends in .json):
+/// `{"base": "bfp8", "lm_head": "bf16", "ff1_3": "bfp4", "layers": {"0": {"ff2": "bf16"}}}`. All keys are optional;
+/// `base` is accuracy by default. Throws InvalidArgument for unknown presets, keys and formats, IoError for a file that
+/// cannot be read.
+Precision make_precision(const std::string& preset_or_file, const PrecisionSubject& subject);
 
 } // namespace tessera::nn

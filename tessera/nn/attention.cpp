@@ -1,0 +1,51 @@
+#include "tessera/nn/attention.hpp"
+
+#include <cmath>
+
+#include "tessera/ops/kv_cache/paged_cache.hpp"
+#include "tessera/ops/transformer/attention.hpp"
+#include "tessera/ops/transformer/heads.hpp"
+#include "tessera/ops/transformer/rotary_embedding.hpp"
+
+namespace tessera::nn {
+namespace {
+
+ops::AttentionOptions attention_options(const Attention::Shape& shape) {
+  return {.scale = 1.0F / std::sqrt(static_cast<float>(shape.head_dim)), .sliding_window_size = shape.sliding_window};
+}
+
+} // namespace
+
+Attention::Attention(const Shape& shape, Linear wqkv, Linear wo, KvCache cache)
+    : shape_(shape), wqkv_(std::move(wqkv)), wo_(std::move(wo)), cache_(std::move(cache)) {}
+
+tensor::Tensor Attention::forward(const tensor::Tensor& x, const ForwardContext& context) const {
+  const tensor::Tensor qkv = wqkv_.forward(x, context); // [1, 1, R, (Hq + 2 Hkv) D]
+  const tensor::Tensor heads = context.phase == Phase::DECODE ? decode(qkv, context) : prefill(qkv, context);
+  return wo_.forward(heads, context);
+}
+
+tensor::Tensor Attention::prefill(const tensor::Tensor& qkv, const ForwardContext& context) const {
+  auto [q, k, v] = ops::nlp_create_qkv_heads(qkv, {.num_heads = shape_.heads,
+                                                   .num_kv_heads = shape_.kv_heads,
+                                                   .memory_config = context.memory_config}); // [1, H, S, D]
+  q = ops::rotary_embedding_llama(q, context.rope.cos, context.rope.sin, false);
+  k = ops::rotary_embedding_llama(k, context.rope.cos, context.rope.sin, false);
+  ops::paged_fill_cache(cache_.keys, k, context.page_table, context.user);
+  ops::paged_fill_cache(cache_.values, v, context.page_table, context.user);
+  return ops::nlp_concat_heads(ops::scaled_dot_product_attention(q, k, v, attention_options(shape_)));
+}
+
+tensor::Tensor Attention::decode(const tensor::Tensor& qkv, const ForwardContext& context) const {
+  auto [q, k, v] = ops::nlp_create_qkv_heads_decode(qkv, {.num_heads = shape_.heads,
+                                                          .num_kv_heads = shape_.kv_heads,
+                                                          .memory_config = context.memory_config}); // [1, B, H, D]
+  q = ops::rotary_embedding_llama(q, context.rope.cos, context.rope.sin, true);
+  k = ops::rotary_embedding_llama(k, context.rope.cos, context.rope.sin, true);
+  ops::paged_update_cache(cache_.keys, k, context.positions, context.page_table);
+  ops::paged_update_cache(cache_.values, v, context.positions, context.page_table);
+  return ops::nlp_concat_heads_decode(ops::paged_scaled_dot_product_attention_decode(
+      q, cache_.keys, cache_.values, context.positions, context.page_table, attention_options(shape_)));
+}
+
+} // namespace tessera::nn

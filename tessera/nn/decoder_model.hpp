@@ -1,0 +1,73 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "tessera/nn/causal_lm.hpp"
+#include "tessera/nn/decoder_config.hpp"
+#include "tessera/nn/decoder_layer.hpp"
+#include "tessera/nn/precision.hpp"
+#include "tessera/nn/weights.hpp"
+
+namespace tessera::nn {
+
+/// A decoder-only transformer on a mesh of chips.
+class DecoderModel : public CausalLM {
+ public:
+  struct Options {
+    Precision precision;
+    std::int64_t context = 2048; ///< positions of the KV cache for each user
+    std::int64_t max_users = 1;  ///< 1 to 32, the rows of a tile
+    /// Called after each layer is converted: (done, total).
+    std::function<void(std::int64_t, std::int64_t)> progress;
+  };
+
+  DecoderModel(std::shared_ptr<runtime::MeshDevice> device, const DecoderConfig& config, const DecoderNames& names,
+               const WeightLoader& weights, const Options& options);
+
+  const CausalLMInfo& info() const override { return info_; }
+  HostTensor prefill(std::int64_t user, std::span<const std::int32_t> ids, LogitsRows rows,
+                     HiddenStates* hidden_states) override;
+  HostTensor decode(std::span<const std::int32_t> ids, std::span<const std::int32_t> positions,
+                    HiddenStates* hidden_states) override;
+  HostTensor run_module(std::string_view name, const HostTensor& x, Phase phase) override;
+
+  /// The forward passes on the device, without reading back: what record mode runs. ids [1, 1, R] INT32 -> logits [1,
+  /// 1, R', V].
+  tensor::Tensor forward_prefill(std::int64_t user, std::span<const std::int32_t> ids, LogitsRows rows,
+                                 HiddenStates* hidden_states = nullptr);
+  tensor::Tensor forward_decode(std::span<const std::int32_t> ids, std::span<const std::int32_t> positions,
+                                HiddenStates* hidden_states = nullptr);
+
+  runtime::MeshDevice& device() { return *device_; }
+
+ private:
+  /// A module by itself on the rows of one forward pass: [R, width] -> [R, width of the output].
+  using RowsModule = std::function<HostTensor(const HostTensor&, const ForwardContext&)>;
+
+  DecoderLayer load_layer(std::int64_t number, const DecoderNames& names, const WeightLoader& weights) const;
+  ForwardContext prefill_context(std::int64_t user, std::int64_t length) const;
+  ForwardContext decode_context(std::span<const std::int32_t> positions) const;
+  tensor::Tensor embed(std::span<const std::int32_t> ids, const ForwardContext& context) const;
+  tensor::Tensor run_layers(tensor::Tensor x, const ForwardContext& context, HiddenStates* hidden_states) const;
+  tensor::Tensor head(const tensor::Tensor& x, const ForwardContext& context) const;
+  RowsModule module(std::string_view name) const;
+  HostTensor rotate_rows(const HostTensor& rows, const ForwardContext& context) const;
+  void check_ids(std::span<const std::int32_t> ids) const;
+
+  std::shared_ptr<runtime::MeshDevice> device_;
+  DecoderConfig config_;
+  Precision precision_;
+  CausalLMInfo info_;
+  KvCacheConfig cache_config_;
+  tensor::Tensor page_table_;
+  tensor::Tensor embedding_; // [1, 1, V, E] ROW_MAJOR
+  RopeTables rope_;
+  std::vector<DecoderLayer> layers_;
+  RmsNorm final_norm_;
+  Linear lm_head_; // [E, V]
+};
+
+} // namespace tessera::nn

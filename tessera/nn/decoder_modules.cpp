@@ -1,0 +1,162 @@
+// DecoderModel::run_module: single modules on data of the caller's, for the module tests of a bring-up.
+
+#include <algorithm>
+#include <charconv>
+
+#include "tessera/base/error.hpp"
+#include "tessera/nn/decoder_model.hpp"
+#include "tessera/ops/embedding/embedding.hpp"
+#include "tessera/ops/transformer/rotary_embedding.hpp"
+#include "tessera/tensor/transfer.hpp"
+
+namespace tessera::nn {
+namespace {
+
+/// Rows `first`, `first + stride`, ... of x folded to two dimensions.
+HostTensor take_rows(const HostTensor& x, std::int64_t first, std::int64_t stride, std::int64_t count) {
+  const std::int64_t width = x.shape[-1];
+  HostTensor rows{Shape{count, width}, {}};
+  for (std::int64_t i = 0; i < count; ++i) {
+    const auto row = x.row(first + i * stride);
+    rows.data.insert(rows.data.end(), row.begin(), row.end());
+  }
+  return rows;
+}
+
+/// Inverse of take_rows; the first call gives `y` its width.
+void put_rows(HostTensor& y, const HostTensor& rows, std::int64_t first, std::int64_t stride) {
+  const std::int64_t width = rows.shape[-1];
+  if (y.data.empty()) {
+    y.shape = y.shape.with(-1, width);
+    y.data.resize(static_cast<std::size_t>(y.shape.volume()));
+  }
+  for (std::int64_t i = 0; i < rows.shape[0]; ++i) {
+    const auto row = rows.row(i);
+    std::copy(row.begin(), row.end(), y.data.begin() + (first + i * stride) * width);
+  }
+}
+
+tensor::Tensor upload(runtime::MeshDevice& device, HostTensor rows, const Shape& shape, const ForwardContext& context) {
+  rows.shape = shape;
+  return tensor::from_host(device, tensor::rows_of(std::move(rows)),
+                           {shape, context.activation, Layout::TILE, context.memory_config}, "module_input");
+}
+
+HostTensor download(const tensor::Tensor& y) {
+  HostTensor rows = tensor::to_host(y);
+  rows.shape = Shape{y.shape()[-2], y.shape()[-1]};
+  return rows;
+}
+
+} // namespace
+
+HostTensor DecoderModel::run_module(std::string_view name, const HostTensor& x, Phase phase) {
+  const bool ids = name == "embedding";
+  base::require(x.shape.rank() == (ids ? 2U : 3U) && x.shape.volume() > 0, "[run_module] {} takes {}; received {}",
+                name, ids ? "[B, S]" : "[B, S, width]", x.shape);
+  const RowsModule run = module(name);
+  const std::int64_t batch = x.shape[0];
+  const std::int64_t length = x.shape[1];
+  const HostTensor rows = ids ? HostTensor{Shape{batch, length, 1}, x.data} : x;
+  HostTensor y{Shape{batch, length, 1}, {}};
+  if (phase == Phase::PREFILL) {
+    for (std::int64_t sequence = 0; sequence < batch; ++sequence) {
+      put_rows(y, run(take_rows(rows, sequence * length, 1, length), prefill_context(0, length)), sequence * length, 1);
+    }
+    return y;
+  }
+  for (std::int64_t first = 0; first < batch; first += info_.max_users) {
+    const std::int64_t users = std::min(info_.max_users, batch - first);
+    for (std::int64_t position = 0; position < length; ++position) {
+      const std::vector<std::int32_t> positions(static_cast<std::size_t>(users), static_cast<std::int32_t>(position));
+      put_rows(y, run(take_rows(rows, first * length + position, length, users), decode_context(positions)),
+               first * length + position, length);
+    }
+  }
+  return y;
+}
+
+DecoderModel::RowsModule DecoderModel::module(std::string_view name) const {
+  const auto on_rows =
+      [this](std::int64_t width,
+             std::function<tensor::Tensor(const tensor::Tensor&, const ForwardContext&)> forward) -> RowsModule {
+    return [this, width, forward = std::move(forward)](const HostTensor& rows, const ForwardContext& context) {
+      base::require(rows.shape[1] == width, "[run_module] rows of {} values are required; received {}", width,
+                    rows.shape[1]);
+      return download(forward(upload(*device_, rows, {1, 1, rows.shape[0], width}, context), context));
+    };
+  };
+  const std::int64_t e = config_.hidden_size;
+  if (name == "embedding") {
+    return [this](const HostTensor& rows, const ForwardContext& context) {
+      const std::vector<std::int32_t> ids(rows.data.begin(), rows.data.end());
+      check_ids(ids);
+      return download(embed(ids, context));
+    };
+  }
+  if (name == "final_norm") return on_rows(e, [this](const auto& x, const auto&) { return final_norm_.forward(x); });
+  if (name == "lm_head") return on_rows(e, [this](const auto& x, const auto& context) { return head(x, context); });
+
+  constexpr std::string_view kPrefix = "layers.";
+  std::int64_t number = -1;
+  if (name.starts_with(kPrefix)) {
+    const std::string_view rest = name.substr(kPrefix.size());
+    const char* end = std::from_chars(rest.data(), rest.data() + rest.size(), number).ptr;
+    if (0 <= number && number < info_.layers) {
+      const DecoderLayer& layer = layers_[static_cast<std::size_t>(number)];
+      const std::string_view part(end, static_cast<std::size_t>(rest.data() + rest.size() - end));
+      if (part.empty())
+        return on_rows(e, [&layer](const auto& x, const auto& context) { return layer.forward(x, context); });
+      if (part == ".input_norm")
+        return on_rows(e, [&layer](const auto& x, const auto&) { return layer.input_norm.forward(x); });
+      if (part == ".attention")
+        return on_rows(e, [&layer](const auto& x, const auto& context) { return layer.attention.forward(x, context); });
+      if (part == ".post_attention_norm")
+        return on_rows(e, [&layer](const auto& x, const auto&) { return layer.post_attention_norm.forward(x); });
+      if (part == ".mlp")
+        return on_rows(e, [&layer](const auto& x, const auto& context) { return layer.mlp.forward(x, context); });
+      if (part == ".rope")
+        return [this](const HostTensor& rows, const ForwardContext& context) { return rotate_rows(rows, context); };
+    }
+  }
+  throw base::InvalidArgument(
+      fmt::format("[run_module] embedding, layers.N, layers.N.input_norm, .rope, .attention, .post_attention_norm, "
+                  ".mlp (N in 0..{}), final_norm or lm_head is required; received {}",
+                  info_.layers - 1, name));
+}
+
+HostTensor DecoderModel::rotate_rows(const HostTensor& rows, const ForwardContext& context) const {
+  const std::int64_t count = rows.shape[0];
+  const std::int64_t heads = config_.heads;
+  const std::int64_t head_dim = config_.head_dim;
+  const bool decode = context.phase == Phase::DECODE;
+  base::require(rows.shape[1] == heads * head_dim, "[run_module] rows of {} values are required; received {}",
+                heads * head_dim, rows.shape[1]);
+  // Where value (row, head, d) of the caller's half-split order lies in the op's [1, R, H, D] or [1, H, R, D].
+  const auto place = [&](std::int64_t row, std::int64_t head, std::int64_t d) {
+    return ((decode ? row * heads + head : head * count + row) * head_dim) + d;
+  };
+  const auto for_each = [&](auto&& move) {
+    for (std::int64_t row = 0; row < count; ++row) {
+      for (std::int64_t head = 0; head < heads; ++head) {
+        for (std::int64_t d = 0; d < head_dim; ++d) {
+          move(static_cast<std::size_t>(place(row, head, d)),
+               static_cast<std::size_t>((row * heads + head) * head_dim + half_split_index(d, head_dim)));
+        }
+      }
+    }
+  };
+  HostTensor heads_first{rows.shape, std::vector<float>(rows.data.size())};
+  for_each([&](std::size_t device_index, std::size_t host_index) {
+    heads_first.data[device_index] = rows.data[host_index];
+  });
+  const Shape shape = decode ? Shape{1, count, heads, head_dim} : Shape{1, heads, count, head_dim};
+  const tensor::Tensor x = upload(*device_, std::move(heads_first), shape, context);
+  const HostTensor rotated =
+      tensor::to_host(ops::rotary_embedding_llama(x, context.rope.cos, context.rope.sin, decode));
+  HostTensor y{rows.shape, std::vector<float>(rows.data.size())};
+  for_each([&](std::size_t device_index, std::size_t host_index) { y.data[host_index] = rotated.data[device_index]; });
+  return y;
+}
+
+} // namespace tessera::nn

@@ -1,0 +1,22 @@
+#pragma once
+
+#include <cstdint>
+
+#include "tessera/nn/causal_lm.hpp"
+#include "tessera/nn/rope.hpp"
+#include "tessera/tensor/tensor.hpp"
+
+namespace tessera::nn {
+
+/// What all modules of one forward pass share.
+struct ForwardContext {
+  Phase phase = Phase::DECODE;
+  RopeTables::Rows rope;     ///< prefill [1, 1, S, D], decode [1, B, 1, D]
+  tensor::Tensor positions;  ///< decode: [B] INT32, -1 for idle users
+  tensor::Tensor page_table; ///< [users, blocks of a user] INT32
+  std::int64_t user = 0;     ///< prefill: whose cache is filled
+  DataType activation = DataType::BFLOAT16;
+  MemoryConfig memory_config; ///< of activations: L1 in decode, DRAM in prefill
+};
+
+} // namespace tessera::nn

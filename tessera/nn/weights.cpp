@@ -1,0 +1,107 @@
+#include "tessera/nn/weights.hpp"
+
+#include <fmt/ranges.h>
+
+#include <algorithm>
+
+#include "tessera/base/error.hpp"
+#include "tessera/checkpoint/tensor_view.hpp"
+
+namespace tessera::nn {
+namespace {
+
+using checkpoint::StorageType;
+using checkpoint::TensorView;
+
+/// Reads a floating-point tensor row by row. The view keeps the mapped file alive.
+HostRows rows_of_view(const TensorView& view, std::int64_t rows, std::int64_t columns) {
+  return {rows, columns, [view, columns](std::int64_t row, std::int64_t first, std::int64_t count, float* out) {
+            checkpoint::copy_as_float(view, static_cast<std::size_t>(row * columns + first),
+                                      {out, static_cast<std::size_t>(count)});
+          }};
+}
+
+} // namespace
+
+WeightLoader::WeightLoader(runtime::MeshDevice& device, const checkpoint::Checkpoint& checkpoint,
+                           bool weights_as_stored, DataType stored_dtype)
+    : device_(device), checkpoint_(checkpoint), weights_as_stored_(weights_as_stored), stored_dtype_(stored_dtype) {
+  base::require(checkpoint.has_weights() || device.mode() == runtime::RunMode::RECORD,
+                "[load] a checkpoint with weights is required; {} has none; add model.safetensors",
+                checkpoint.folder().string());
+}
+
+HostRows WeightLoader::rows(const std::string& name, std::int64_t rows, std::int64_t columns) const {
+  if (!checkpoint_.has_weights()) return {rows, columns, nullptr};
+  const TensorView& view = checkpoint_.tensor(name);
+  const std::vector<std::int64_t> expected =
+      rows == 1 && view.shape.size() == 1 ? std::vector{columns} : std::vector{rows, columns};
+  base::require<base::IoError>(
+      view.shape == expected,
+      "[load] {} must have the shape [{}]; the file holds [{}]; does config.json belong to these weights?", name,
+      fmt::join(expected, ", "), fmt::join(view.shape, ", "));
+  base::require<base::IoError>(
+      view.dtype == StorageType::F32 || view.dtype == StorageType::F16 || view.dtype == StorageType::BF16,
+      "[load] {} must be F32, F16 or BF16; the file holds {}; convert the checkpoint", name,
+      checkpoint::to_string(view.dtype));
+  return rows_of_view(view, rows, columns);
+}
+
+DataType WeightLoader::format(DataType dtype, const std::vector<std::string>& names) const {
+  if (!weights_as_stored_) return dtype;
+  if (!checkpoint_.has_weights()) return stored_dtype_;
+  const bool all_bf16 = std::all_of(names.begin(), names.end(), [&](const std::string& name) {
+    return checkpoint_.tensor(name).dtype == StorageType::BF16;
+  });
+  return all_bf16 ? DataType::BFLOAT16 : DataType::FLOAT32;
+}
+
+Tensor WeightLoader::matmul_weight(const HostRows& rows, DataType dtype, std::string_view name) const {
+  return tensor::from_host_transposed(device_, rows,
+                                      {{1, 1, rows.columns, rows.rows}, dtype, Layout::TILE, kDramInterleaved}, name);
+}
+
+Tensor WeightLoader::vector(const HostRows& rows, DataType dtype, std::string_view name) const {
+  return tensor::from_host(device_, rows, {{1, 1, 1, rows.columns}, dtype, Layout::TILE, kDramInterleaved}, name);
+}
+
+Tensor WeightLoader::table(const HostRows& rows, DataType dtype, std::string_view name) const {
+  return tensor::from_host(device_, rows, {{1, 1, rows.rows, rows.columns}, dtype, Layout::ROW_MAJOR, kDramInterleaved},
+                           name);
+}
+
+HostRows concat_rows(std::vector<HostRows> parts) {
+  std::int64_t total = 0;
+  for (const HostRows& part : parts) total += part.rows;
+  const std::int64_t columns = parts.front().columns;
+  return {total, columns,
+          [parts = std::move(parts)](std::int64_t row, std::int64_t first, std::int64_t count, float* out) {
+            std::size_t part = 0;
+            while (row >= parts[part].rows) row -= parts[part++].rows;
+            parts[part].read(row, first, count, out);
+          }};
+}
+
+std::int64_t half_split_index(std::int64_t index, std::int64_t head_dim) {
+  const std::int64_t head = index / head_dim;
+  const std::int64_t within = index % head_dim;
+  return head * head_dim + within / 2 + (within % 2) * head_dim / 2;
+}
+
+HostRows interleave_rotary(HostRows source, std::int64_t head_dim) {
+  const std::int64_t rows = source.rows;
+  const std::int64_t columns = source.columns;
+  return {rows, columns,
+          [source = std::move(source), head_dim](std::int64_t row, std::int64_t first, std::int64_t count, float* out) {
+            source.read(half_split_index(row, head_dim), first, count, out);
+          }};
+}
+
+HostRows as_column(HostRows vector) {
+  const std::int64_t count = vector.columns;
+  return {count, 1, [vector = std::move(vector)](std::int64_t row, std::int64_t, std::int64_t, float* out) {
+            vector.read(0, row, 1, out);
+          }};
+}
+
+} // namespace tessera::nn

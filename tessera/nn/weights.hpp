@@ -1,0 +1,59 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "tessera/checkpoint/checkpoint.hpp"
+#include "tessera/tensor/tensor.hpp"
+#include "tessera/tensor/transfer.hpp"
+
+namespace tessera::nn {
+
+using tensor::HostRows;
+using tensor::Tensor;
+
+/// Takes a checkpoint's weights to a device: straight from the mapped file into device memory, each rounded once.
+class WeightLoader {
+ public:
+  /// Without weights in the checkpoint (a device in record mode plans from config.json alone) reads are never called;
+  /// `stored_dtype` then stands for the checkpoint's own format. The checkpoint must outlive the loader.
+  WeightLoader(runtime::MeshDevice& device, const checkpoint::Checkpoint& checkpoint, bool weights_as_stored,
+               DataType stored_dtype);
+
+  /// The tensor `name` as rows x columns (a vector: 1 x columns). Throws IoError when it is absent or has another
+  /// shape.
+  HostRows rows(const std::string& name, std::int64_t rows, std::int64_t columns) const;
+
+  /// The format that the weights `names` go to: `dtype`, or the checkpoint's own when weights stay as stored (BFLOAT16
+  /// if all of them are BF16, else FLOAT32).
+  DataType format(DataType dtype, const std::vector<std::string>& names) const;
+
+  /// A matmul's weight from a Linear's [N, K]: [1, 1, K, N] TILE.
+  Tensor matmul_weight(const HostRows& rows, DataType dtype, std::string_view name) const;
+  /// A vector as [1, 1, 1, N] TILE.
+  Tensor vector(const HostRows& rows, DataType dtype, std::string_view name) const;
+  /// A table as [1, 1, rows, columns] ROW_MAJOR.
+  Tensor table(const HostRows& rows, DataType dtype, std::string_view name) const;
+
+  runtime::MeshDevice& device() const { return device_; }
+
+ private:
+  runtime::MeshDevice& device_;
+  const checkpoint::Checkpoint& checkpoint_;
+  bool weights_as_stored_;
+  DataType stored_dtype_;
+};
+
+/// Matrices one below the other: Q, K and V projections as one.
+HostRows concat_rows(std::vector<HostRows> parts);
+
+/// Rows of a Q or K projection from Hugging Face's half-split rotary order to Meta's interleaved one, which
+/// rotary_embedding_llama rotates: row 2i of a head is row i, row 2i+1 is row i + D/2.
+HostRows interleave_rotary(HostRows source, std::int64_t head_dim);
+/// A 1 x N matrix as N x 1, so that what holds for rows of weights holds for biases.
+HostRows as_column(HostRows vector);
+/// Where row `index` of the interleaved order comes from in the half-split order.
+std::int64_t half_split_index(std::int64_t index, std::int64_t head_dim);
+
+} // namespace tessera::nn
