@@ -7,3 +7,9 @@
 namespace tessera::kernels::scalar {
 #include "tessera/kernels/generic/functions.inl"
 } // namespace tessera::kernels::scalar
+namespace tessera::kernels::avx2 {
+#include "tessera/kernels/generic/functions.inl"
+} // namespace tessera::kernels::avx2
+namespace tessera::kernels::avx512 {
+#include "tessera/kernels/generic/functions.inl"
+} // namespace tessera::kernels::avx512

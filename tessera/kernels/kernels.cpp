@@ -14,8 +14,22 @@ struct Entry {
   bool (*cpu_has_it)();
 };
 
+// The instructions that cmake/tessera_targets.cmake lets the compiler use for each ISA.
+bool has_avx2() {
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c") &&
+         __builtin_cpu_supports("bmi2");
+}
+bool has_avx512() {
+  return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+         __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512vbmi") &&
+         __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bf16");
+}
+
 /// Best first.
 const std::array kTables = {
+    Entry{avx512::table("avx512"), has_avx512},
+    Entry{avx2::table("avx2"), has_avx2},
     Entry{scalar::table("scalar"), [] { return true; }},
 };
 

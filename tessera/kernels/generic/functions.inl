@@ -1,5 +1,5 @@
-// The functions of one instruction set, as kernels.hpp describes them. Included inside that ISA's own namespace, so that
-// every ISA has its own symbols; no include guard for that reason.
+// The functions of one instruction set, as kernels.hpp describes them. Included inside that ISA's own namespace, so
+// that every ISA has its own symbols; no include guard for that reason.
 
 void load_row(const ConstTiles& tiles, std::int64_t row, std::int64_t first, std::int64_t count, float* out) noexcept;
 void store_row(const Tiles& tiles, std::int64_t row, const float* in, std::int64_t count) noexcept;

@@ -1,0 +1,14 @@
+#include <type_traits>
+
+#include "tessera/kernels/avx2/vec.hpp"
+#include "tessera/kernels/isa.hpp"
+
+namespace tessera::kernels::avx2 {
+#include "tessera/kernels/generic/formats.inl"
+
+#include "tessera/kernels/generic/exp.inl"
+
+#include "tessera/kernels/generic/register_tile.inl"
+
+#include "tessera/kernels/generic/attention.inl"
+} // namespace tessera::kernels::avx2

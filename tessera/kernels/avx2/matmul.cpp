@@ -1,0 +1,12 @@
+#include <type_traits>
+
+#include "tessera/kernels/avx2/vec.hpp"
+#include "tessera/kernels/isa.hpp"
+
+namespace tessera::kernels::avx2 {
+#include "tessera/kernels/generic/formats.inl"
+
+#include "tessera/kernels/generic/register_tile.inl"
+
+#include "tessera/kernels/generic/matmul.inl"
+} // namespace tessera::kernels::avx2

@@ -1,0 +1,138 @@
+// Activations times a column of weight tiles. Included inside an ISA's namespace, after formats.inl and
+// register_tile.inl.
+
+namespace {
+
+inline constexpr std::int64_t kVectors = kTileWidth / kLanes; // vectors across a tile
+// Depth of the weights widened at a time where several register tiles use them: 128 rows of 32 floats are 16 KiB, a
+// third of the level 1 cache, which leaves room for the activations that stream through it.
+inline constexpr std::int64_t kPanelDepth = 128;
+
+/// The scale of every group of a tile, 2^(exponent - 133). False if scale_code must do it instead because a product
+/// with it would not give the same bits: near underflow and for Inf and NaN.
+template <DataType D>
+inline bool make_scales(const std::byte* tile, float* scales) {
+  if constexpr (!is_block_float(D)) return true;
+  VecI least = broadcast_int(255);
+  VecI most = broadcast_int(0);
+  for (std::int64_t g = 0; g < kGroups; g += kLanes) {
+    const VecI exponents = load_u8(tile + g);
+    least = imin(least, exponents);
+    most = imax(most, exponents);
+    store(scales + g, from_bits(shift_left<23>(isub(exponents, broadcast_int(6)))));
+  }
+  return !any(greater(broadcast_int(7), least)) && !any(greater(most, broadcast_int(254)));
+}
+
+/// Part of a group by its scale. REQUIRES: make_scales was true.
+template <DataType D>
+inline Vec decode_scaled(const std::byte* tile, const float* scales, std::int64_t group, std::int64_t part) {
+  if constexpr (is_block_float(D)) {
+    return mul(load_codes<D>(tile + data_offset<D>(group, part)), broadcast(scales[group]));
+  } else {
+    return decode<D>(tile, group, part);
+  }
+}
+
+/// Calls `body(k, row)` for rows 0 to `steps` - 1 of a tile, `row` being its 32 values. `row_of(group, part)` gives
+/// them.
+template <typename RowOf, typename Body>
+inline void for_each_row(std::int64_t steps, const RowOf& row_of, const Body& body) {
+  for (std::int64_t face = 0; face < 2; ++face) {
+    const std::int64_t end = smaller(steps - face * kFaceHeight, kFaceHeight);
+    for (std::int64_t r = 0; r < end; ++r) {
+      Vec row[kVectors];
+#pragma GCC unroll 4
+      for (std::int64_t v = 0; v < kVectors; ++v) {
+        row[v] = row_of(face * 2 * kFaceHeight + v / kParts * kFaceHeight + r, v % kParts);
+      }
+      body(face * kFaceHeight + r, row);
+    }
+  }
+}
+
+/// Calls `body(k, row)` for every row of a tile below `steps`, the values widened exactly.
+template <DataType D, typename Body>
+inline void for_each_decoded_row(const std::byte* tile, std::int64_t steps, const Body& body) {
+  alignas(64) float scales[kGroups];
+  if (make_scales<D>(tile, scales)) {
+    for_each_row(
+        steps, [&](std::int64_t g, std::int64_t part) { return decode_scaled<D>(tile, scales, g, part); }, body);
+  } else {
+    for_each_row(
+        steps, [&](std::int64_t g, std::int64_t part) { return decode<D>(tile, g, part); }, body);
+  }
+}
+
+/// Few rows: the weights are read once and never leave the registers.
+template <DataType D, int kRows>
+inline void matmul_fused(const float* a, std::int64_t a_stride, std::int64_t depth, const std::byte* column,
+                         float* out) {
+  Vec sum[kRows][kVectors];
+#pragma GCC unroll 4
+  for (int i = 0; i < kRows; ++i) {
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) sum[i][v] = zero();
+  }
+  for (std::int64_t start = 0; start < depth; start += kTileHeight) {
+    for_each_decoded_row<D>(column, smaller(kTileHeight, depth - start),
+                            [&](std::int64_t k, const Vec(&row)[kVectors]) {
+#pragma GCC unroll 4
+                              for (int i = 0; i < kRows; ++i) {
+                                const Vec value = broadcast(a[i * a_stride + start + k]);
+#pragma GCC unroll 4
+                                for (int v = 0; v < kVectors; ++v) sum[i][v] = fma(value, row[v], sum[i][v]);
+                              }
+                            });
+    column += Format<D>::kTileBytes;
+  }
+#pragma GCC unroll 4
+  for (int i = 0; i < kRows; ++i) {
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) store(out + i * kTileWidth + v * kLanes, sum[i][v]);
+  }
+}
+
+/// Many rows: a panel of weights is widened once and stays in the level 1 cache while all rows pass.
+template <DataType D>
+inline void matmul_panels(const float* a, std::int64_t a_stride, std::int64_t m, std::int64_t depth,
+                          const std::byte* column, float* out) {
+  alignas(64) float panel[kPanelDepth * kTileWidth];
+  for (std::int64_t start = 0; start < depth; start += kPanelDepth) {
+    const std::int64_t steps = smaller(kPanelDepth, depth - start);
+    for (std::int64_t k = 0; k < steps; k += kTileHeight) {
+      for_each_decoded_row<D>(column, smaller(kTileHeight, steps - k), [&](std::int64_t r, const Vec(&row)[kVectors]) {
+#pragma GCC unroll 4
+        for (int v = 0; v < kVectors; ++v) store(panel + (k + r) * kTileWidth + v * kLanes, row[v]);
+      });
+      column += Format<D>::kTileBytes;
+    }
+    for (std::int64_t j = 0; j < kTileWidth; j += 2 * kLanes) {
+      product<2>(m, {.a = a + start,
+                     .a_stride = a_stride,
+                     .b = panel + j,
+                     .b_stride = kTileWidth,
+                     .depth = steps,
+                     .c = out + j,
+                     .c_stride = kTileWidth,
+                     .accumulate = start > 0});
+    }
+  }
+}
+
+} // namespace
+
+void matmul_tile_column(const float* a, std::int64_t a_stride, std::int64_t m, std::int64_t depth, const ConstTiles& w,
+                        std::int64_t tile_column, float* out) noexcept {
+  if (m <= 0) return;
+  if (depth <= 0) {
+    for (std::int64_t i = 0; i < m * kTileWidth; ++i) out[i] = 0.0F;
+    return;
+  }
+  with_format(w.dtype, [&]<typename F>(F) {
+    const std::byte* column = w.data + tile_column * w.tile_rows * F::kTileBytes;
+    if (m > kFusedRows) return matmul_panels<F::kType>(a, a_stride, m, depth, column, out);
+    with_rows<kFusedRows>(
+        m, [&](auto rows) { matmul_fused<F::kType, decltype(rows)::value>(a, a_stride, depth, column, out); });
+  });
+}

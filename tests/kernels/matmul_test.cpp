@@ -1,0 +1,127 @@
+#include "kernels_fixture.hpp"
+
+namespace tessera::kernels {
+namespace {
+
+constexpr std::int64_t kMostRows = 33;
+
+class Matmul : public KernelsTest {
+ protected:
+  /// Weights of `tile_rows` x 2 tiles with normally distributed values.
+  void fill_normally(TiledMatrix& w) {
+    for (std::int64_t r = 0; r < w.tiles.tile_rows; ++r) {
+      for (std::int64_t c = 0; c < w.tiles.tile_columns; ++c) {
+        oracle->store_tile(w.tiles, r, c, normals(kTileElements, 0.02F).data(), kTileWidth);
+      }
+    }
+  }
+  void expect_oracle(const std::vector<float>& a, std::int64_t stride, std::int64_t depth, const TiledMatrix& w) {
+    for (std::int64_t column = 0; column < w.tiles.tile_columns; ++column) {
+      std::vector<float> expected(kMostRows * 32);
+      oracle->matmul_tile_column(a.data(), stride, kMostRows, depth, w.tiles, column, expected.data());
+      for (const std::int64_t m : {0, 1, 2, 3, 4, 5, 6, 7, 8, 11, 12, 13, 14, 24, 25, 32, 33}) {
+        std::vector<float> actual(static_cast<std::size_t>(m * 32 + 2), 7.0F);
+        tested->matmul_tile_column(a.data(), stride, m, depth, w.tiles, column, actual.data() + 1);
+        ASSERT_EQ(bits_of(std::span(actual).subspan(1, static_cast<std::size_t>(m * 32))),
+                  bits_of(std::span(expected).first(static_cast<std::size_t>(m * 32))))
+            << to_string(w.tiles.dtype) << " m " << m << " depth " << depth << " column " << column;
+        ASSERT_EQ(actual.front(), 7.0F);
+        ASSERT_EQ(actual.back(), 7.0F);
+      }
+    }
+  }
+};
+
+TEST_F(Matmul, EqualsTheOracleForEveryShape) {
+  for (const DataType dtype : kFormats) {
+    for (const std::int64_t depth : {0, 1, 15, 16, 17, 31, 32, 33, 64, 127, 128, 129, 160, 300}) {
+      TiledMatrix w(dtype, (depth + 31) / 32, 2, depth % 2);
+      fill_normally(w);
+      const std::int64_t stride = depth + 3;
+      expect_oracle(normals(kMostRows * stride), stride, depth, w);
+    }
+  }
+}
+
+TEST_F(Matmul, EqualsTheOracleForAnyBytesOfWeights) {
+  for (const DataType dtype : kFormats) {
+    for (int repeat = 0; repeat < 6; ++repeat) {
+      TiledMatrix w(dtype, 3, 1);
+      std::vector<std::byte> content = any_bytes(w.bytes());
+      // Exponents just inside and just outside of the range where a scale can be multiplied.
+      for (std::size_t g = 0; repeat % 2 == 1 && g < 64; ++g) {
+        content[g] = static_cast<std::byte>(repeat == 1 ? g % 9 : 255 - g % 3);
+      }
+      w.fill(content);
+      expect_oracle(normals(kMostRows * 96), 96, 96, w);
+      expect_oracle(normals(kMostRows * 96, 1e-30F), 96, 96, w);
+    }
+  }
+}
+
+TEST_F(Matmul, EqualsTheOracleForSpecialActivations) {
+  for (const DataType dtype : kFormats) {
+    TiledMatrix w(dtype, 2, 1);
+    fill_normally(w);
+    expect_oracle(any_floats(kMostRows * 64), 64, 64, w);
+  }
+}
+
+TEST_F(Matmul, IgnoresWhatLiesBeyondTheDepth) {
+  for (const DataType dtype : kFormats) {
+    TiledMatrix w(dtype, 2, 1);
+    fill_normally(w);
+    std::vector<float> a = normals(kMostRows * 64);
+    std::vector<float> expected(kMostRows * 32);
+    tested->matmul_tile_column(a.data(), 64, kMostRows, 40, w.tiles, 0, expected.data());
+    for (std::size_t i = 0; i < a.size(); ++i) {
+      if (i % 64 >= 40) a[i] = std::numeric_limits<float>::quiet_NaN();
+    }
+    std::vector<float> actual(kMostRows * 32);
+    tested->matmul_tile_column(a.data(), 64, kMostRows, 40, w.tiles, 0, actual.data());
+    EXPECT_EQ(bits_of(actual), bits_of(expected)) << to_string(dtype);
+  }
+}
+
+TEST_F(Matmul, GivesARowTheSameBitsAloneAndInABatch) {
+  for (const DataType dtype : kFormats) {
+    TiledMatrix w(dtype, 9, 1);
+    fill_normally(w);
+    const std::int64_t depth = 9 * 32;
+    const std::vector<float> a = normals(32 * depth);
+    for (std::int64_t m = 1; m <= 32; ++m) {
+      std::vector<float> batch(static_cast<std::size_t>(m * 32));
+      tested->matmul_tile_column(a.data(), depth, m, depth, w.tiles, 0, batch.data());
+      for (std::int64_t i = 0; i < m; ++i) {
+        std::array<float, 32> alone{};
+        tested->matmul_tile_column(a.data() + i * depth, depth, 1, depth, w.tiles, 0, alone.data());
+        ASSERT_EQ(bits_of(std::span(batch).subspan(static_cast<std::size_t>(i * 32), 32)), bits_of(alone));
+      }
+    }
+  }
+}
+
+TEST_F(Matmul, IsTheProductOfTheStoredValues) {
+  for (const DataType dtype : kFormats) {
+    TiledMatrix w(dtype, 4, 2);
+    fill_normally(w);
+    const std::vector<float> a = normals(128);
+    std::array<float, 32> out{};
+    tested->matmul_tile_column(a.data(), 128, 1, 128, w.tiles, 1, out.data());
+    for (std::size_t j = 0; j < 32; ++j) {
+      double sum = 0;
+      double magnitude = 0;
+      for (std::int64_t k = 0; k < 128; ++k) {
+        float weight = 0;
+        oracle->load_row(w.tiles, k, static_cast<std::int64_t>(32 + j), 1, &weight);
+        sum += static_cast<double>(a[static_cast<std::size_t>(k)]) * weight;
+        magnitude += std::abs(static_cast<double>(a[static_cast<std::size_t>(k)]) * weight);
+      }
+      // 128 roundings of at most half an ulp (2^-24) of the running sum.
+      EXPECT_NEAR(out[j], sum, magnitude * 128 * 6e-8) << to_string(dtype);
+    }
+  }
+}
+
+} // namespace
+} // namespace tessera::kernels
