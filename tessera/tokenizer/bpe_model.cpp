@@ -12,10 +12,6 @@ namespace {
 
 using nlohmann::json;
 
-std::uint64_t pair_key(std::int32_t left, std::int32_t right) {
-  return static_cast<std::uint64_t>(static_cast<std::uint32_t>(left)) << 32 | static_cast<std::uint32_t>(right);
-}
-
 void check_type(const JsonNode& node) {
   // Files from before tokenizers 0.10 name no type; merges tell that it is BPE.
   const JsonNode type = node["type"];
@@ -56,6 +52,14 @@ std::pair<std::string_view, std::string_view> split_merge(const json& merge, con
   JsonNode(merge, fmt::format("{}[{}]", node.path(), rank)).fail("two tokens, as \"a b\" or [\"a\", \"b\"]");
 }
 
+[[noreturn]] void fail_merge(const JsonNode& node, std::int32_t rank, std::string_view left, std::string_view right,
+                             std::string_view absent) {
+  throw base::InvalidArgument(
+      fmt::format("[tokenizer] {}[{}] must name tokens of the vocabulary and give one; received {} + {}, and {} is not "
+                  "in the vocabulary; correct the file or export it again",
+                  node.path(), rank, quote(left), quote(right), quote(absent)));
+}
+
 } // namespace
 
 BpeModel::BpeModel(const JsonNode& node) {
@@ -75,6 +79,7 @@ BpeModel::BpeModel(const JsonNode& node) {
 
 void BpeModel::read_vocabulary(const JsonNode& node) {
   if (!node.value().is_object()) node.fail("an object of tokens and ids");
+  vocabulary_.reserve(node.value().size());
   for (const auto& [token, id] : node.value().items()) vocabulary_.add(token, token_id(id, node.path(), token));
 }
 
@@ -83,21 +88,17 @@ void BpeModel::read_merges(const JsonNode& node) {
   base::require(node.value().size() <= static_cast<std::size_t>(std::numeric_limits<std::int32_t>::max()),
                 "[tokenizer] {} must hold fewer than 2^31 merges; received {}; correct the file", node.path(),
                 node.value().size());
-  merges_.reserve(node.value().size());
+  merges_ = MergeTable(node.value().size());
   std::int32_t rank = 0;
   for (const json& merge : node.value()) {
     const auto [left, right] = split_merge(merge, node, static_cast<std::size_t>(rank));
-    const std::string merged = std::string(left).append(right);
     const auto id_of = [&](std::string_view token) {
       const auto id = vocabulary_.id(token);
-      base::require(id.has_value(),
-                    "[tokenizer] {}[{}] must name tokens of the vocabulary and give one; received {} + {}, and {} is "
-                    "not in the vocabulary; correct the file or export it again",
-                    node.path(), rank, quote(left), quote(right), quote(token));
+      if (!id) fail_merge(node, rank, left, right, token);
       return *id;
     };
-    // As in Hugging Face, the last of equal merges counts.
-    merges_[pair_key(id_of(left), id_of(right))] = Merge{rank, id_of(merged)};
+    const std::int32_t merged = id_of(std::string(left).append(right));
+    merges_.set(id_of(left), id_of(right), Merge{rank, merged}); // as in Hugging Face, the last of equal merges counts
     ++rank;
   }
 }
@@ -142,11 +143,6 @@ std::vector<std::int32_t> BpeModel::characters_to_ids(std::string_view piece) co
   return ids;
 }
 
-const BpeModel::Merge* BpeModel::find_merge(std::int32_t left, std::int32_t right) const {
-  const auto found = merges_.find(pair_key(left, right));
-  return found == merges_.end() ? nullptr : &found->second;
-}
-
 // A queue of the pairs that can merge, best first: a piece of n characters takes O(n log n), which matters for
 // SentencePiece-style models, where a whole text is one piece.
 void BpeModel::merge(std::vector<Symbol>& symbols) const {
@@ -165,7 +161,7 @@ void BpeModel::merge(std::vector<Symbol>& symbols) const {
     const Symbol& left = at(position);
     if (left.next < 0) return std::nullopt;
     const std::int32_t right = at(left.next).id;
-    const Merge* found = find_merge(left.id, right);
+    const Merge* found = merges_.find(left.id, right);
     if (found == nullptr) return std::nullopt;
     return Candidate{found->rank, position, left.id, right, found->id};
   };

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "tessera/tokenizer/json_node.hpp"
+#include "tessera/tokenizer/merge_table.hpp"
 #include "tessera/tokenizer/vocabulary.hpp"
 
 namespace tessera::tokenizer {
@@ -28,10 +29,6 @@ class BpeModel {
   const Vocabulary& vocabulary() const { return vocabulary_; }
 
  private:
-  struct Merge {
-    std::int32_t rank;
-    std::int32_t id; // of the merged token
-  };
   struct Symbol {
     std::int32_t id; // -1: merged into its left neighbour
     std::int32_t previous;
@@ -45,10 +42,9 @@ class BpeModel {
   void append_bytes_or_unknown(std::string_view character, bool& last_was_unknown,
                                std::vector<std::int32_t>& ids) const;
   void merge(std::vector<Symbol>& symbols) const;
-  const Merge* find_merge(std::int32_t left, std::int32_t right) const;
 
   Vocabulary vocabulary_;
-  std::unordered_map<std::uint64_t, Merge> merges_; // key: left id << 32 | right id
+  MergeTable merges_;
   std::unordered_map<char32_t, std::int32_t> character_ids_;
   std::array<std::int32_t, 256> byte_ids_; // of "<0x00>" .. "<0xFF>", -1 where absent; used with byte_fallback_
   std::optional<std::int32_t> unknown_id_;

@@ -36,6 +36,13 @@ std::string pcre2_message(int code) {
   return reinterpret_cast<const char*>(text);
 }
 
+[[noreturn]] void fail_search(std::string_view pattern, int code, std::size_t from, std::size_t text_bytes) {
+  throw base::InvalidArgument(
+      fmt::format("[tokenizer] a pattern must match in a bounded number of steps; received {}, which gives \"{}\" from "
+                  "byte {} of a text of {} bytes; use a pattern without nested repetition",
+                  quote(pattern), pcre2_message(code), from, text_bytes));
+}
+
 } // namespace
 
 std::string translate_pattern(std::string_view pattern) {
@@ -62,10 +69,12 @@ std::string translate_pattern(std::string_view pattern) {
       i = end + 1;
       continue;
     }
-    base::require<base::Unsupported>(!in_class || (c != '[' && pattern.substr(i, 2) != "&&"),
-                                     "[tokenizer] a character class must be flat, without nested classes and && ; "
-                                     "received {}; write the class out",
-                                     quote(pattern));
+    if (in_class && (c == '[' || pattern.substr(i, 2) == "&&")) {
+      throw base::Unsupported(
+          fmt::format("[tokenizer] a character class must be flat, without nested classes or &&; "
+                      "received {}; write the class out",
+                      quote(pattern)));
+    }
     if (c == '[') in_class = true;
     if (c == ']') in_class = false;
     out += c;
@@ -112,10 +121,7 @@ std::vector<Range> Regex::find_all(std::string_view text) const {
     // The compiled matcher has a small fixed stack; the interpreter takes its memory from the heap.
     if (rc == PCRE2_ERROR_JIT_STACKLIMIT) rc = search(PCRE2_NO_JIT);
     if (rc == PCRE2_ERROR_NOMATCH) break;
-    base::require(rc >= 0,
-                  "[tokenizer] a pattern must match in a bounded number of steps; {} gives \"{}\" at byte {} of a text "
-                  "of {} bytes; use a pattern without nested repetition",
-                  quote(pattern_), pcre2_message(rc), from, text.size());
+    if (rc < 0) fail_search(pattern_, rc, from, text.size());
     const PCRE2_SIZE* found = pcre2_get_ovector_pointer(data.get());
     const Range match{found[0], found[1]};
     if (match.begin == match.end && match.end == last_end) {

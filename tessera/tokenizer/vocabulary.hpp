@@ -24,6 +24,11 @@ class Vocabulary {
   Vocabulary(const Vocabulary&) = delete;
   Vocabulary& operator=(const Vocabulary&) = delete;
 
+  /// Makes room for `count` tokens.
+  void reserve(std::size_t count) {
+    ids_.reserve(count);
+    tokens_.reserve(count);
+  }
   /// Throws InvalidArgument when the token or the id is taken.
   void add(std::string token, std::int32_t id);
 
