@@ -31,6 +31,23 @@ function(tessera_isa_sources name isa)
   set_source_files_properties(${ARG_SOURCES} PROPERTIES COMPILE_OPTIONS "${flags_${isa}}")
 endfunction()
 
+# tessera_discover_tests(TARGET PREFIX avx2/ LABELS golden ... ENVIRONMENT TESSERA_ISA=avx2): registers a test binary's
+# tests with CTest, under PREFIX, all with these labels and this environment.
+# CMake 3.25 flattens a list among gtest_discover_tests' own PROPERTIES, so that only the first label and nothing after it
+# would be set: properties are set here, once the tests are known.
+function(tessera_discover_tests target)
+  cmake_parse_arguments(ARG "" "PREFIX;ENVIRONMENT" "LABELS" ${ARGN})
+  string(MAKE_C_IDENTIFIER "${target}_${ARG_PREFIX}" list_name)
+  gtest_discover_tests(${target} DISCOVERY_TIMEOUT 120 TEST_PREFIX "${ARG_PREFIX}" TEST_LIST ${list_name})
+  set(properties_file ${CMAKE_CURRENT_BINARY_DIR}/${list_name}_properties.cmake)
+  file(CONFIGURE OUTPUT ${properties_file} @ONLY CONTENT [[
+foreach(test IN LISTS @list_name@)
+  set_tests_properties("${test}" PROPERTIES LABELS "@ARG_LABELS@" ENVIRONMENT "@ARG_ENVIRONMENT@" TIMEOUT 1200)
+endforeach()
+]])
+  set_property(DIRECTORY APPEND PROPERTY TEST_INCLUDE_FILES ${properties_file})
+endfunction()
+
 # tessera_test(FOLDER SOURCES a_test.cpp ... DEPENDS numerics ... LABELS golden ...)
 function(tessera_test folder)
   cmake_parse_arguments(ARG "" "" "SOURCES;DEPENDS;LIBRARIES;LABELS" ${ARGN})
@@ -39,14 +56,5 @@ function(tessera_test folder)
   list(TRANSFORM ARG_DEPENDS PREPEND tessera::)
   target_link_libraries(${target}_test PRIVATE tessera_flags ${ARG_DEPENDS} ${ARG_LIBRARIES} GTest::gtest GTest::gmock GTest::gtest_main)
   target_compile_definitions(${target}_test PRIVATE TESSERA_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
-  gtest_discover_tests(${target}_test DISCOVERY_TIMEOUT 120 TEST_LIST ${target}_tests)
-  # CMake 3.25 flattens a list among gtest_discover_tests' own PROPERTIES: only the first label would remain.
-  set(labels ${folder} ${ARG_LABELS})
-  set(properties_file ${CMAKE_CURRENT_BINARY_DIR}/${target}_properties.cmake)
-  file(CONFIGURE OUTPUT ${properties_file} @ONLY CONTENT [[
-foreach(test IN LISTS @target@_tests)
-  set_tests_properties("${test}" PROPERTIES LABELS "@labels@" TIMEOUT 1200)
-endforeach()
-]])
-  set_property(DIRECTORY APPEND PROPERTY TEST_INCLUDE_FILES ${properties_file})
+  tessera_discover_tests(${target}_test LABELS ${folder} ${ARG_LABELS})
 endfunction()
