@@ -1,0 +1,141 @@
+#include "tessera/base/thread_pool.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <mutex>
+#include <set>
+#include <thread>
+#include <vector>
+
+#include "tessera/base/error.hpp"
+
+namespace tessera::base {
+namespace {
+
+using ::testing::Each;
+using ::testing::HasSubstr;
+using ::testing::ThrowsMessage;
+
+/// How often each of `units` units ran.
+std::vector<int> run_counted(ThreadPool& pool, std::int64_t units, int max_threads) {
+  std::vector<std::atomic<int>> counts(static_cast<std::size_t>(units));
+  pool.parallel_for(units, max_threads, [&](std::int64_t unit) { ++counts[static_cast<std::size_t>(unit)]; });
+  return {counts.begin(), counts.end()};
+}
+
+class ThreadPoolSizes : public testing::TestWithParam<int> {};
+INSTANTIATE_TEST_SUITE_P(Threads, ThreadPoolSizes, testing::Values(1, 2, 3, 4));
+
+TEST_P(ThreadPoolSizes, CountsTheCaller) {
+  EXPECT_EQ(ThreadPool(GetParam()).threads(), GetParam());
+}
+
+TEST_P(ThreadPoolSizes, RunsEachUnitOnce) {
+  ThreadPool pool(GetParam());
+  for (const std::int64_t units : {0, 1, 2, 3, 7, 64, 1000}) {
+    for (const int max_threads : {1, 2, 8}) EXPECT_THAT(run_counted(pool, units, max_threads), Each(1)) << units;
+  }
+}
+
+TEST_P(ThreadPoolSizes, RunsManySmallJobsOneAfterTheOther) {
+  ThreadPool pool(GetParam());
+  std::atomic<std::int64_t> total = 0;
+  for (int job = 0; job < 2000; ++job) pool.parallel_for(4, GetParam(), [&](std::int64_t unit) { total += unit; });
+  EXPECT_EQ(total, 2000 * (0 + 1 + 2 + 3));
+}
+
+TEST_P(ThreadPoolSizes, RethrowsAndIsUsableAgain) {
+  ThreadPool pool(GetParam());
+  const auto fail_at_five = [](std::int64_t unit) { require(unit != 5, "unit {} failed", unit); };
+  EXPECT_THAT([&] { pool.parallel_for(100, GetParam(), fail_at_five); },
+              ThrowsMessage<InvalidArgument>(HasSubstr("unit 5 failed")));
+  EXPECT_THAT(run_counted(pool, 100, GetParam()), Each(1));
+}
+
+TEST_P(ThreadPoolSizes, HelpsSeveralCallersAtOnce) {
+  ThreadPool pool(GetParam());
+  constexpr int kCallers = 4;
+  constexpr int kJobs = 200;
+  std::vector<std::int64_t> sums(kCallers, 0);
+  std::vector<std::thread> callers;
+  for (std::size_t caller = 0; caller < kCallers; ++caller) {
+    callers.emplace_back([&pool, &sum = sums[caller]] {
+      for (int job = 0; job < kJobs; ++job) {
+        std::atomic<std::int64_t> total = 0;
+        pool.parallel_for(17, 4, [&](std::int64_t unit) { total += unit; });
+        sum += total;
+      }
+    });
+  }
+  for (std::thread& caller : callers) caller.join();
+  EXPECT_THAT(sums, Each(kJobs * (17 * 16 / 2)));
+}
+
+TEST(ThreadPool, DropsUnitsAfterAnError) {
+  ThreadPool pool(1);
+  int begun = 0;
+  EXPECT_THROW(pool.parallel_for(100, 1,
+                                 [&](std::int64_t unit) {
+                                   ++begun;
+                                   if (unit == 2) throw Unsupported("stop");
+                                 }),
+               Unsupported);
+  EXPECT_EQ(begun, 3);
+}
+
+TEST(ThreadPool, RunsOnTheCallerAloneWhenAskedForOneThread) {
+  ThreadPool pool(3);
+  std::set<std::thread::id> threads; // no lock: that there is one thread is what is tested
+  pool.parallel_for(100, 1, [&](std::int64_t) { threads.insert(std::this_thread::get_id()); });
+  EXPECT_EQ(threads, std::set{std::this_thread::get_id()});
+}
+
+TEST(ThreadPool, RunsUnitsAtTheSameTime) {
+  ThreadPool pool(3);
+  std::mutex mutex;
+  std::condition_variable all_here;
+  int present = 0;
+  // Each unit waits for the two others: with fewer than three threads this would time out.
+  std::atomic<int> met = 0;
+  pool.parallel_for(3, 3, [&](std::int64_t) {
+    std::unique_lock lock(mutex);
+    ++present;
+    all_here.notify_all();
+    if (all_here.wait_for(lock, std::chrono::seconds(30), [&] { return present == 3; })) ++met;
+  });
+  EXPECT_EQ(met, 3);
+}
+
+TEST(ThreadPool, UsesAtMostTheThreadsAskedFor) {
+  ThreadPool pool(4);
+  std::atomic<int> running = 0;
+  std::atomic<int> most = 0;
+  pool.parallel_for(64, 2, [&](std::int64_t) {
+    const int now = ++running;
+    for (int seen = most; seen < now && !most.compare_exchange_weak(seen, now);) {
+    }
+    std::this_thread::sleep_for(std::chrono::microseconds(200));
+    --running;
+  });
+  EXPECT_LE(most, 2);
+}
+
+TEST(ThreadPool, BodiesMayShareOutWorkThemselves) {
+  ThreadPool pool(2);
+  std::atomic<int> inner = 0;
+  pool.parallel_for(8, 2, [&](std::int64_t) { pool.parallel_for(8, 2, [&](std::int64_t) { ++inner; }); });
+  EXPECT_EQ(inner, 64);
+}
+
+TEST(ThreadPool, SharedPoolHasAThreadForEachHardwareThread) {
+  EXPECT_EQ(&ThreadPool::shared(), &ThreadPool::shared());
+  EXPECT_EQ(ThreadPool::shared().threads(), static_cast<int>(std::max(1U, std::thread::hardware_concurrency())));
+}
+
+} // namespace
+} // namespace tessera::base
