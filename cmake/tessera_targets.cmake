@@ -38,7 +38,12 @@ endfunction()
 function(tessera_discover_tests target)
   cmake_parse_arguments(ARG "" "PREFIX;ENVIRONMENT" "LABELS" ${ARGN})
   string(MAKE_C_IDENTIFIER "${target}_${ARG_PREFIX}" list_name)
-  gtest_discover_tests(${target} DISCOVERY_TIMEOUT 120 TEST_PREFIX "${ARG_PREFIX}" TEST_LIST ${list_name})
+  # Golden tests are named after the data folders found when they run, which may be others than at build time.
+  set(discovery POST_BUILD)
+  if(golden IN_LIST ARG_LABELS)
+    set(discovery PRE_TEST)
+  endif()
+  gtest_discover_tests(${target} DISCOVERY_MODE ${discovery} DISCOVERY_TIMEOUT 120 TEST_PREFIX "${ARG_PREFIX}" TEST_LIST ${list_name})
   set(properties_file ${CMAKE_CURRENT_BINARY_DIR}/${list_name}_properties.cmake)
   file(CONFIGURE OUTPUT ${properties_file} @ONLY CONTENT [[
 foreach(test IN LISTS @list_name@)

@@ -5,7 +5,8 @@
 #include <string>
 
 #include "tessera/checkpoint/checkpoint.hpp"
-#include "tessera/nn/causal_lm.hpp"
+#include "tessera/nn/decoder_config.hpp"
+#include "tessera/nn/decoder_model.hpp"
 #include "tessera/runtime/mesh_device.hpp"
 
 namespace tessera::models {
@@ -15,14 +16,21 @@ struct LoadOptions {
   std::int64_t context = 0;   ///< positions of the KV cache for each user; 0: the model's own maximum, at most 2048
   std::int64_t max_users = 1; ///< 1 to 32
   std::int64_t layers = 0;    ///< keep only the first so many; 0: all
-  /// Called before each tensor group is converted: (done, total).
+  /// Called after each layer is converted: (done, total).
   std::function<void(std::int64_t, std::int64_t)> progress;
 };
 
 /// Puts a checkpoint's model on a device. On a device in record mode nothing is read: `checkpoint` may be a
 /// configuration alone. Throws Unsupported for an unknown architecture (naming the known ones, the nearest, and how it
-/// differs), InvalidArgument for a contradictory configuration, IoError for missing or misshapen tensors, OutOfMemory.
-std::unique_ptr<nn::CausalLM> load(std::shared_ptr<runtime::MeshDevice> device,
-                                   const checkpoint::Checkpoint& checkpoint, const LoadOptions& options);
+/// differs), InvalidArgument for a contradictory configuration or option, IoError for missing or misshapen tensors,
+/// OutOfMemory when the card's memory does not suffice.
+std::unique_ptr<nn::DecoderModel> load(std::shared_ptr<runtime::MeshDevice> device,
+                                       const checkpoint::Checkpoint& checkpoint, const LoadOptions& options);
+
+/// What config.json says the model is. Errors as in load.
+nn::DecoderConfig configure(const checkpoint::Checkpoint& checkpoint);
+
+/// Every tensor that the checkpoint must hold, by its configuration.
+std::vector<nn::TensorExpectation> expected_tensors(const checkpoint::Checkpoint& checkpoint);
 
 } // namespace tessera::models

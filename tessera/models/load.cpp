@@ -1,0 +1,45 @@
+#include "tessera/models/load.hpp"
+
+#include <algorithm>
+
+#include "tessera/base/error.hpp"
+#include "tessera/models/family.hpp"
+
+namespace tessera::models {
+namespace {
+
+constexpr std::int64_t kDefaultContext = 2048;
+
+} // namespace
+
+nn::DecoderConfig configure(const checkpoint::Checkpoint& checkpoint) {
+  return family_of(checkpoint)
+      .configure(checkpoint::ConfigReader(checkpoint.config(), checkpoint.config_path().string()));
+}
+
+std::vector<nn::TensorExpectation> expected_tensors(const checkpoint::Checkpoint& checkpoint) {
+  return nn::expected_tensors(configure(checkpoint), family_of(checkpoint).names());
+}
+
+std::unique_ptr<nn::DecoderModel> load(std::shared_ptr<runtime::MeshDevice> device,
+                                       const checkpoint::Checkpoint& checkpoint, const LoadOptions& options) {
+  nn::DecoderConfig config = configure(checkpoint);
+  base::require(0 <= options.layers && options.layers <= config.layers,
+                "[load] layers must be in 0 (all)..{}; received {}", config.layers, options.layers);
+  base::require(0 <= options.context, "[load] context must be 0 (the model's own) or more; received {}",
+                options.context);
+  base::require(options.context <= config.max_positions,
+                "[load] a context of at most {} positions (max_position_embeddings) is possible; received {}",
+                config.max_positions, options.context);
+  if (options.layers > 0) config.layers = options.layers;
+  const nn::Precision precision = nn::make_precision(
+      options.precision, {.family = config.family, .layers = config.layers, .parameters = config.parameters()});
+  const nn::WeightLoader weights(*device, checkpoint, precision.weights_as_stored, config.stored_dtype);
+  const std::int64_t context = options.context > 0 ? options.context : std::min(config.max_positions, kDefaultContext);
+  return std::make_unique<nn::DecoderModel>(
+      device, config, family_of(checkpoint).names(), weights,
+      nn::DecoderModel::Options{
+          .precision = precision, .context = context, .max_users = options.max_users, .progress = options.progress});
+}
+
+} // namespace tessera::models
