@@ -159,6 +159,10 @@ inline VecI select(Mask m, VecI yes, VecI no) {
   return _mm256_blendv_epi8(no, yes, m.lanes);
 }
 
+/// Asks for a cache line into the level 2 cache; any address is allowed.
+inline void prefetch(const std::byte* p) {
+  _mm_prefetch(reinterpret_cast<const char*>(p), _MM_HINT_T1);
+}
 inline VecI load_bits(const std::byte* p) {
   return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
 }

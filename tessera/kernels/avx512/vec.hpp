@@ -19,10 +19,10 @@ using Vec = __m512;
 using VecI = __m512i;
 using Mask = __mmask16;
 
-// Rows of the matmul's register tile. 32 registers: 12 rows of 2 sums, 2 vectors of weights, 1 of activations; 4 rows
-// where the weights are widened in between, which needs constants.
+// Rows of the matmul's register tile. 32 registers: 12 rows of 2 sums, 2 vectors of weights, 1 of activations; fewer
+// rows where the weights are widened in between, which needs constants.
 inline constexpr int kTileRows = 12;
-inline constexpr int kFusedRows = 4;
+inline constexpr int kFusedRows = 8;
 
 inline Vec zero() {
   return _mm512_setzero_ps();
@@ -155,6 +155,10 @@ inline VecI select(Mask m, VecI yes, VecI no) {
 
 inline VecI lane_numbers() {
   return _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+}
+/// Asks for a cache line into the level 2 cache; any address is allowed.
+inline void prefetch(const std::byte* p) {
+  _mm_prefetch(reinterpret_cast<const char*>(p), _MM_HINT_T1);
 }
 inline VecI load_bits(const std::byte* p) {
   return _mm512_loadu_si512(reinterpret_cast<const __m512i*>(p));

@@ -7,6 +7,9 @@ inline constexpr std::int64_t kVectors = kTileWidth / kLanes; // vectors across 
 // Depth of the weights widened at a time where several register tiles use them: 128 rows of 32 floats are 16 KiB, a
 // third of the level 1 cache, which leaves room for the activations that stream through it.
 inline constexpr std::int64_t kPanelDepth = 128;
+// How far ahead a single pass over the weights asks for them. Measured with M = 1 on an EPYC of family 1Ah: BFLOAT16
+// gains 60 % and the block formats a little, for FLOAT32 the hardware's own prefetch is better.
+inline constexpr std::int64_t kPrefetchBytes = 4096;
 
 /// The scale of every group of a tile, 2^(exponent - 133). False if scale_code must do it instead because a product
 /// with it would not give the same bits: near underflow and for Inf and NaN.
@@ -64,29 +67,36 @@ inline void for_each_decoded_row(const std::byte* tile, std::int64_t steps, cons
   }
 }
 
+/// Asks for memory that may lie beyond the end of the weights.
+inline void prefetch_range(const std::byte* start, std::int64_t bytes) {
+  for (std::int64_t i = 0; i < bytes; i += 64) prefetch(start + i);
+}
+
 /// Few rows: the weights are read once and never leave the registers.
 template <DataType D, int kRows>
 inline void matmul_fused(const float* a, std::int64_t a_stride, std::int64_t depth, const std::byte* column,
                          float* out) {
   Vec sum[kRows][kVectors];
-#pragma GCC unroll 4
+#pragma GCC unroll 16
   for (int i = 0; i < kRows; ++i) {
 #pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v) sum[i][v] = zero();
   }
   for (std::int64_t start = 0; start < depth; start += kTileHeight) {
-    for_each_decoded_row<D>(column, smaller(kTileHeight, depth - start),
-                            [&](std::int64_t k, const Vec(&row)[kVectors]) {
+    if constexpr (D != DataType::FLOAT32) prefetch_range(column + kPrefetchBytes, Format<D>::kTileBytes);
+    for_each_decoded_row<D>(
+        column, smaller(kTileHeight, depth - start),
+        [&](std::int64_t k, const Vec(&row)[kVectors]) __attribute__((always_inline)) {
+#pragma GCC unroll 16
+          for (int i = 0; i < kRows; ++i) {
+            const Vec value = broadcast(a[i * a_stride + start + k]);
 #pragma GCC unroll 4
-                              for (int i = 0; i < kRows; ++i) {
-                                const Vec value = broadcast(a[i * a_stride + start + k]);
-#pragma GCC unroll 4
-                                for (int v = 0; v < kVectors; ++v) sum[i][v] = fma(value, row[v], sum[i][v]);
-                              }
-                            });
+            for (int v = 0; v < kVectors; ++v) sum[i][v] = fma(value, row[v], sum[i][v]);
+          }
+        });
     column += Format<D>::kTileBytes;
   }
-#pragma GCC unroll 4
+#pragma GCC unroll 16
   for (int i = 0; i < kRows; ++i) {
 #pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v) store(out + i * kTileWidth + v * kLanes, sum[i][v]);
@@ -107,6 +117,8 @@ inline void matmul_panels(const float* a, std::int64_t a_stride, std::int64_t m,
       });
       column += Format<D>::kTileBytes;
     }
+    // The weights of the next panel arrive while this one is in use.
+    prefetch_range(column, kPanelDepth / kTileHeight * Format<D>::kTileBytes);
     for (std::int64_t j = 0; j < kTileWidth; j += 2 * kLanes) {
       product<2>(m, {.a = a + start,
                      .a_stride = a_stride,
