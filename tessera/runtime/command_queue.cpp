@@ -16,6 +16,11 @@ std::string place(const Program& program) {
   return program.scope.empty() ? std::string(program.name) : fmt::format("{} in {}", program.name, program.scope);
 }
 
+std::exception_ptr failure(const Program& program, std::string_view cause) {
+  return std::make_exception_ptr(
+      base::DeviceError(fmt::format("[{}] queued work must not fail; it did: {}", place(program), cause)));
+}
+
 } // namespace
 
 void CommandQueue::Free::operator()(std::byte* memory) const {
@@ -66,8 +71,9 @@ void CommandQueue::dispatch() {
     try {
       run(program);
     } catch (const std::exception& cause) {
-      error = std::make_exception_ptr(
-          base::DeviceError(fmt::format("[{}] queued work must not fail; it did: {}", place(program), cause.what())));
+      error = failure(program, cause.what());
+    } catch (...) {
+      error = failure(program, "an exception of unknown type");
     }
     program = {};
     lock.lock();
