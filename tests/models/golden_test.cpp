@@ -72,7 +72,7 @@ std::vector<float> decode_logits(nn::CausalLM& model, const Sequences& input) {
 class GoldenModel : public testing::TestWithParam<std::filesystem::path> {
  protected:
   void SetUp() override {
-    if (!family_is_built(GetParam())) GTEST_SKIP() << "family not built yet: " << GetParam().filename();
+    if (!family_is_built(GetParam())) GTEST_SKIP() << "its family is not built: " << GetParam().filename();
     golden_.emplace(checkpoint::SafeTensors::open(GetParam() / "golden.safetensors"));
   }
   static bool family_is_built(const std::filesystem::path& folder) { return test::family_is_built(folder); }
