@@ -21,16 +21,14 @@ Tensor Tensor::allocate(runtime::MeshDevice& device, const TensorSpec& spec, std
 }
 
 Tensor Tensor::reshape(const Shape& shape) const {
-  TensorSpec changed = spec_;
-  changed.shape = shape;
-  const bool same_matrices = layout() == Layout::ROW_MAJOR ? shape[-1] == spec_.shape[-1]
-                                                           : changed.tile_rows() == spec_.tile_rows() &&
-                                                                 changed.tile_columns() == spec_.tile_columns();
-  base::require(shape.volume() == spec_.shape.volume() && same_matrices && changed.num_pages() == spec_.num_pages(),
-                "[reshape] a shape with the same rows (or tiles) in the same order is required; received {} for {}",
+  const auto rows = [](const Shape& of) { return of.rank() >= 2 ? of[-2] : 1; };
+  base::require(shape.rank() >= 1 && shape.volume() == spec_.shape.volume() && shape[-1] == spec_.shape[-1] &&
+                    (layout() == Layout::ROW_MAJOR || rows(shape) == rows(spec_.shape)),
+                "[reshape] the same elements with the same last extent (in TILE layout: the same last two) are "
+                "required; received {} for {}",
                 shape, to_string(spec_));
   Tensor result = *this;
-  result.spec_ = changed;
+  result.spec_.shape = shape;
   return result;
 }
 

@@ -58,8 +58,8 @@ class Tensor {
   DeviceView view() const { return {device(), buffer_->type(), buffer_->address(), spec_}; }
   OperandRecord record(std::string_view name) const { return {std::string(name), spec_, address()}; }
 
-  /// The same memory under another shape. REQUIRES: the same number of pages of the same size, so that no byte moves:
-  /// for TILE the last two extents stay or the leading ones fold into whole tiles. Throws InvalidArgument otherwise.
+  /// The same memory under another shape. No byte moves: in ROW_MAJOR the last extent stays, in TILE the last two do
+  /// (a missing row dimension counts as 1). Throws InvalidArgument otherwise.
   Tensor reshape(const Shape& shape) const;
 
  private:

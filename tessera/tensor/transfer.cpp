@@ -91,6 +91,11 @@ void enqueue_write(const Tensor& tensor, std::int64_t units, std::function<void(
   tensor.device().queue().enqueue(std::move(program), [&] { return OpRecord{.outputs = {tensor.record("output")}}; });
 }
 
+void require_chip(const Tensor& tensor, std::int64_t chip) {
+  base::require(0 <= chip && chip < tensor.device().chips(), "[to_host] chip must be in 0..{}; received {}",
+                tensor.device().chips() - 1, chip);
+}
+
 void require_extents(const HostRows& source, std::int64_t rows, std::int64_t columns, const TensorSpec& spec) {
   base::require(source.rows == rows && source.columns == columns,
                 "[from_host] {} x {} values are required for {}; received {} x {}", rows, columns, to_string(spec),
@@ -102,6 +107,10 @@ void require_extents(const HostRows& source, std::int64_t rows, std::int64_t col
 } // namespace
 
 HostRows rows_of(HostTensor tensor) {
+  base::require(tensor.shape.rank() >= 1 && tensor.shape.volume() > 0 &&
+                    static_cast<std::int64_t>(tensor.data.size()) == tensor.shape.volume(),
+                "[from_host] as many values as the shape {} says, and one at least, are required; received {}",
+                tensor.shape, tensor.data.size());
   const std::int64_t columns = tensor.shape[-1];
   const std::int64_t rows = tensor.shape.volume() / columns;
   auto owned = std::make_shared<const HostTensor>(std::move(tensor));
@@ -111,6 +120,7 @@ HostRows rows_of(HostTensor tensor) {
 }
 
 Tensor from_host(runtime::MeshDevice& device, const HostRows& source, const TensorSpec& spec, std::string_view name) {
+  validate(spec);
   const std::int64_t width = width_of(spec);
   require_extents(source, rows_in(spec), width, spec);
   Tensor result = Tensor::allocate(device, spec, name);
@@ -138,6 +148,7 @@ Tensor from_host(runtime::MeshDevice& device, const HostRows& source, const Tens
 
 Tensor from_host_transposed(runtime::MeshDevice& device, const HostRows& source, const TensorSpec& spec,
                             std::string_view name) {
+  validate(spec);
   base::require(spec.layout == Layout::TILE && spec.num_matrices() == 1 && spec.shape.rank() >= 2,
                 "[from_host_transposed] one TILE matrix is required; received {}", to_string(spec));
   require_extents(source, spec.shape[-1], spec.shape[-2], spec);
@@ -178,8 +189,9 @@ Tensor from_host(runtime::MeshDevice& device, std::vector<std::int32_t> values, 
 }
 
 void write(const Tensor& tensor, std::vector<std::int32_t> values) {
-  base::require(is_integer(tensor.dtype()) && static_cast<std::int64_t>(values.size()) == tensor.shape().volume(),
-                "[write] {} integers are required for {}; received {}", tensor.shape().volume(),
+  base::require(is_integer(tensor.dtype()) && tensor.layout() == Layout::ROW_MAJOR &&
+                    static_cast<std::int64_t>(values.size()) == tensor.shape().volume(),
+                "[write] a ROW_MAJOR tensor of integers and as many values are required; received {} and {} values",
                 to_string(tensor.spec()), values.size());
   enqueue_write(tensor, 1, [view = tensor.view(), values = std::move(values)](const Unit& unit) {
     std::memcpy(view.bytes(unit.chip), values.data(), values.size() * sizeof(std::int32_t));
@@ -199,14 +211,16 @@ Tensor zeros(runtime::MeshDevice& device, const TensorSpec& spec, std::string_vi
 
 HostTensor to_host(const Tensor& tensor, std::int64_t chip) {
   require_data(tensor.device());
+  require_chip(tensor, chip);
   tensor.device().synchronize();
   return decode(tensor.view(), tensor.spec(), chip);
 }
 
 std::vector<std::int32_t> to_host_integers(const Tensor& tensor, std::int64_t chip) {
   require_data(tensor.device());
-  base::require(is_integer(tensor.dtype()), "[to_host_integers] an integer dtype is required; received {}",
-                to_string(tensor.dtype()));
+  require_chip(tensor, chip);
+  base::require(is_integer(tensor.dtype()) && tensor.layout() == Layout::ROW_MAJOR,
+                "[to_host_integers] an integer dtype in ROW_MAJOR is required; received {}", to_string(tensor.spec()));
   tensor.device().synchronize();
   std::vector<std::int32_t> values(static_cast<std::size_t>(tensor.shape().volume()));
   std::memcpy(values.data(), tensor.view().bytes(chip), values.size() * sizeof(std::int32_t));
@@ -214,6 +228,7 @@ std::vector<std::int32_t> to_host_integers(const Tensor& tensor, std::int64_t ch
 }
 
 HostTensor read_operand(const runtime::MeshDevice& device, const OperandRecord& operand, std::int64_t chip) {
+  require_data(device);
   return decode(DeviceView(device, operand.spec.memory_config.buffer_type, operand.address, operand.spec), operand.spec,
                 chip);
 }

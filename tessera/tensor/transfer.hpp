@@ -47,7 +47,7 @@ Tensor zeros(runtime::MeshDevice& device, const TensorSpec& spec, std::string_vi
 HostTensor to_host(const Tensor& tensor, std::int64_t chip = 0);
 std::vector<std::int32_t> to_host_integers(const Tensor& tensor, std::int64_t chip = 0);
 
-/// Decodes an operand from inside an observer's callback, while it is live.
+/// Decodes an operand from inside an observer's callback, while it is live. Throws Unsupported in record mode.
 HostTensor read_operand(const runtime::MeshDevice& device, const OperandRecord& operand, std::int64_t chip = 0);
 
 } // namespace tessera::tensor
