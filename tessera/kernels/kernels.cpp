@@ -1,5 +1,7 @@
 #include "tessera/kernels/kernels.hpp"
 
+#include <cpuid.h>
+
 #include <array>
 #include <cstdlib>
 
@@ -14,39 +16,52 @@ struct Entry {
   bool (*cpu_has_it)();
 };
 
-// The instructions that cmake/tessera_targets.cmake lets the compiler use for each ISA.
+// The instructions that cmake/tessera_targets.cmake lets the compiler use for each ISA. Two of them are asked of CPUID
+// itself, because not every compiler's __builtin_cpu_supports knows their names.
+
+struct CpuId {
+  unsigned eax = 0;
+  unsigned ebx = 0;
+  unsigned ecx = 0;
+  unsigned edx = 0;
+};
+/// All zero where the CPU lacks the leaf.
+CpuId cpu_id(unsigned leaf, unsigned subleaf) {
+  CpuId id;
+  __get_cpuid_count(leaf, subleaf, &id.eax, &id.ebx, &id.ecx, &id.edx);
+  return id;
+}
+
 bool has_avx2() {
-  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c") &&
-         __builtin_cpu_supports("bmi2");
+  const bool f16c = (cpu_id(1, 0).ecx >> 29 & 1) != 0;
+  return f16c && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2");
 }
 bool has_avx512() {
-  return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+  const bool bf16 = (cpu_id(7, 1).eax >> 5 & 1) != 0;
+  return bf16 && has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
          __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
          __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512vbmi") &&
-         __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bf16");
+         __builtin_cpu_supports("avx512vnni");
 }
 
 /// Best first.
-const std::array kTables = {
+constexpr std::array kTables = {
     Entry{avx512::table("avx512"), has_avx512},
     Entry{avx2::table("avx2"), has_avx2},
     Entry{scalar::table("scalar"), [] { return true; }},
 };
 
 const Kernels& choose() {
-  const char* forced = std::getenv("TESSERA_ISA");
-  if (forced == nullptr || *forced == '\0') {
-    for (const Entry& entry : kTables) {
-      if (entry.cpu_has_it()) return entry.table;
-    }
+  const char* variable = std::getenv("TESSERA_ISA");
+  const std::string_view forced = variable == nullptr ? "" : variable;
+  for (const Entry& entry : kTables) {
+    if ((forced.empty() || entry.table.isa == forced) && entry.cpu_has_it()) return entry.table;
   }
-  const Kernels* table = forced == nullptr ? nullptr : kernels_for(forced);
-  base::require(
-      table != nullptr,
-      "[kernels] TESSERA_ISA must be scalar, avx2 or avx512, and the CPU must have it; received \"{}\"; unset "
-      "it to use the best that the CPU has",
-      forced == nullptr ? "" : forced);
-  return *table;
+  throw base::InvalidArgument(
+      fmt::format("[kernels] TESSERA_ISA must be scalar, avx2 or avx512, and the CPU must have it; received \"{}\"; "
+                  "unset it to use "
+                  "the best that the CPU has",
+                  forced));
 }
 
 } // namespace

@@ -1,11 +1,15 @@
 #pragma once
 
 // GCC 12 takes the don't-care operands in its own header for mistakes (gcc.gnu.org/bugzilla, 105593).
+#ifndef __clang__
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wuninitialized"
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
 #include <immintrin.h>
+#ifndef __clang__
 #pragma GCC diagnostic pop
+#endif
 
 #include <cstddef>
 #include <cstdint>
