@@ -91,7 +91,9 @@ void BpeModel::read_merges(const JsonNode& node) {
   merges_ = MergeTable(node.value().size());
   std::int32_t rank = 0;
   for (const json& merge : node.value()) {
-    const auto [left, right] = split_merge(merge, node, static_cast<std::size_t>(rank));
+    const auto pair = split_merge(merge, node, static_cast<std::size_t>(rank));
+    const std::string_view left = pair.first; // not structured bindings: clang 14 cannot capture those
+    const std::string_view right = pair.second;
     const auto id_of = [&](std::string_view token) {
       const auto id = vocabulary_.id(token);
       if (!id) fail_merge(node, rank, left, right, token);

@@ -4,9 +4,9 @@
 
 #include <chrono>
 
-#include "error_text.hpp"
 #include "tessera/base/error.hpp"
-#include "tokenizer_json.hpp"
+#include "tests/tokenizer/error_text.hpp"
+#include "tests/tokenizer/tokenizer_json.hpp"
 
 namespace tessera::tokenizer {
 namespace {

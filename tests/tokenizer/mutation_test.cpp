@@ -3,9 +3,8 @@
 #include <random>
 #include <vector>
 
-#include "tessera/base/error.hpp"
-#include "tessera/tokenizer/stream_decoder.hpp"
-#include "tokenizer_json.hpp"
+#include "fuzz/tokenizer_target.hpp"
+#include "tests/tokenizer/tokenizer_json.hpp"
 
 // Files that differ a little from valid ones: reading one succeeds or throws base::Error, and so does using it. Run
 // under the address and undefined-behaviour sanitizers too. The seeds are fixed, so a failure can be repeated.
@@ -45,24 +44,19 @@ Json seed_sentencepiece() {
   return file;
 }
 
-// All outcomes but success and base::Error fail the test.
-void use(const std::string& text, int& read, int& refused) {
-  try {
-    const Tokenizer tokenizer = Tokenizer::parse(text, "mutated");
-    ++read;
-    const Ids ids = tokenizer.encode("<s> aB 12,,xx\tée\u0301 <s>", true);
-    const std::string whole = tokenizer.decode(ids);
-    StreamDecoder stream(tokenizer);
-    std::string streamed;
-    for (const std::int32_t id : ids) streamed += stream.push(id);
-    EXPECT_EQ(streamed + stream.finish(), whole) << text;
-  } catch (const base::Error& error) {
-    ++refused;
-    EXPECT_EQ(std::string(error.what()).find('\n'), std::string::npos) << error.what();
-  } catch (const std::exception& error) {
-    ADD_FAILURE() << "another error: " << error.what() << " for " << text;
+// How many files were read and how many refused; every other outcome fails the test.
+struct Outcomes {
+  int read = 0;
+  int refused = 0;
+
+  void count(const std::string& text) {
+    try {
+      ++(fuzz::read_and_use_tokenizer(text) ? read : refused);
+    } catch (const std::exception& error) {
+      ADD_FAILURE() << error.what() << " for " << text;
+    }
   }
-}
+};
 
 class Mutator {
  public:
@@ -166,30 +160,27 @@ INSTANTIATE_TEST_SUITE_P(Kinds, Mutations, ::testing::Values(&seed_byte_level, &
 TEST_P(Mutations, OfBytesGiveATokenizerOrOneOfOurErrors) {
   const std::string seed = GetParam()().dump();
   Mutator mutator(1);
-  int read = 0;
-  int refused = 0;
-  for (int i = 0; i < kRounds; ++i) use(mutator.mutate_bytes(seed), read, refused);
-  EXPECT_GT(read, kRounds / 100); // both ways are taken
-  EXPECT_GT(refused, kRounds / 100);
+  Outcomes outcomes;
+  for (int i = 0; i < kRounds; ++i) outcomes.count(mutator.mutate_bytes(seed));
+  EXPECT_GT(outcomes.read, kRounds / 100); // both ways are taken
+  EXPECT_GT(outcomes.refused, kRounds / 100);
 }
 
 TEST_P(Mutations, OfValuesGiveATokenizerOrOneOfOurErrors) {
   const Json seed = GetParam()();
   Mutator mutator(2);
-  int read = 0;
-  int refused = 0;
-  for (int i = 0; i < kRounds; ++i) use(mutator.mutate_values(seed).dump(), read, refused);
-  EXPECT_GT(read, kRounds / 100);
-  EXPECT_GT(refused, kRounds / 100);
+  Outcomes outcomes;
+  for (int i = 0; i < kRounds; ++i) outcomes.count(mutator.mutate_values(seed).dump());
+  EXPECT_GT(outcomes.read, kRounds / 100);
+  EXPECT_GT(outcomes.refused, kRounds / 100);
 }
 
 TEST_P(Mutations, CutShortAnywhereGiveOneOfOurErrors) {
   const std::string seed = GetParam()().dump();
-  int read = 0;
-  int refused = 0;
-  for (std::size_t size = 0; size < seed.size(); ++size) use(seed.substr(0, size), read, refused);
-  EXPECT_EQ(read, 0);
-  EXPECT_EQ(refused, static_cast<int>(seed.size()));
+  Outcomes outcomes;
+  for (std::size_t size = 0; size < seed.size(); ++size) outcomes.count(seed.substr(0, size));
+  EXPECT_EQ(outcomes.read, 0);
+  EXPECT_EQ(outcomes.refused, static_cast<int>(seed.size()));
 }
 
 } // namespace

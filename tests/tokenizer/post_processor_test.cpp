@@ -2,9 +2,9 @@
 
 #include <gtest/gtest.h>
 
-#include "error_text.hpp"
 #include "tessera/base/error.hpp"
-#include "tokenizer_json.hpp"
+#include "tests/tokenizer/error_text.hpp"
+#include "tests/tokenizer/tokenizer_json.hpp"
 
 namespace tessera::tokenizer {
 namespace {

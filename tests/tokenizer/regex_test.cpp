@@ -2,8 +2,8 @@
 
 #include <gtest/gtest.h>
 
-#include "error_text.hpp"
 #include "tessera/base/error.hpp"
+#include "tests/tokenizer/error_text.hpp"
 
 namespace tessera::tokenizer {
 namespace {

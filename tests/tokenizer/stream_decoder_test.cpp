@@ -4,10 +4,10 @@
 
 #include <random>
 
-#include "error_text.hpp"
 #include "tessera/base/error.hpp"
 #include "tessera/tokenizer/utf8.hpp"
-#include "tokenizer_json.hpp"
+#include "tests/tokenizer/error_text.hpp"
+#include "tests/tokenizer/tokenizer_json.hpp"
 
 namespace tessera::tokenizer {
 namespace {

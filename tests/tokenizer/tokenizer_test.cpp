@@ -2,48 +2,39 @@
 
 #include <gtest/gtest.h>
 
-#include <filesystem>
 #include <thread>
 
-#include "error_text.hpp"
 #include "tessera/base/error.hpp"
-#include "tessera/base/file.hpp"
-#include "tokenizer_json.hpp"
+#include "tests/base/temporary_folder.hpp"
+#include "tests/tokenizer/error_text.hpp"
+#include "tests/tokenizer/tokenizer_json.hpp"
 
 namespace tessera::tokenizer {
 namespace {
 
-namespace fs = std::filesystem;
 using ::testing::HasSubstr;
 using Strings = std::vector<std::string>;
 
-class TokenizerFolder : public ::testing::Test {
- protected:
-  void SetUp() override {
-    folder_ = fs::path(::testing::TempDir()) / ("tessera_tokenizer_" + std::to_string(::getpid()));
-    fs::create_directories(folder_);
-  }
-  void TearDown() override { fs::remove_all(folder_); }
-  fs::path folder_;
-};
-
-TEST_F(TokenizerFolder, LoadsTheFileOrTheFolderThatHoldsIt) {
-  base::write_file_atomically(folder_ / "tokenizer.json", byte_level_file().dump());
-  EXPECT_EQ(Tokenizer::load(folder_).vocab_size(), 256u);
-  EXPECT_EQ(Tokenizer::load(folder_ / "tokenizer.json").encode("A", false), Ids{'A'});
+TEST(Tokenizer, LoadsTheFileOrTheFolderThatHoldsIt) {
+  const test::TemporaryFolder folder;
+  folder.write("tokenizer.json", byte_level_file().dump());
+  EXPECT_EQ(Tokenizer::load(folder.path()).vocab_size(), 256u);
+  EXPECT_EQ(Tokenizer::load(folder.path() / "tokenizer.json").encode("A", false), Ids{'A'});
 }
 
-TEST_F(TokenizerFolder, SaysWhatAFolderWithoutTokenizerJsonHolds) {
-  EXPECT_THAT(error_text<base::IoError>([&] { Tokenizer::load(folder_); }), HasSubstr("no tokenizer file"));
-  base::write_file_atomically(folder_ / "tokenizer.model", "x");
-  EXPECT_THAT(error_text<base::IoError>([&] { Tokenizer::load(folder_); }),
+TEST(Tokenizer, SaysWhatAFolderWithoutTokenizerJsonHolds) {
+  const test::TemporaryFolder folder;
+  EXPECT_THAT(error_text<base::IoError>([&] { Tokenizer::load(folder.path()); }), HasSubstr("no tokenizer file"));
+  folder.write("tokenizer.model", "x");
+  EXPECT_THAT(error_text<base::IoError>([&] { Tokenizer::load(folder.path()); }),
               AllOf(HasSubstr("tokenizer.model"), HasSubstr("AutoTokenizer")));
-  error_text<base::IoError>([&] { Tokenizer::load(folder_ / "absent"); });
+  error_text<base::IoError>([&] { Tokenizer::load(folder.path() / "absent"); });
 }
 
-TEST_F(TokenizerFolder, NamesTheFileInMessages) {
-  base::write_file_atomically(folder_ / "tokenizer.json", R"({"model": 1})");
-  EXPECT_THAT(error_text<base::InvalidArgument>([&] { Tokenizer::load(folder_); }),
+TEST(Tokenizer, NamesTheFileInMessages) {
+  const test::TemporaryFolder folder;
+  folder.write("tokenizer.json", R"({"model": 1})");
+  EXPECT_THAT(error_text<base::InvalidArgument>([&] { Tokenizer::load(folder.path()); }),
               HasSubstr("tokenizer.json: model must be an object; received 1"));
 }
 
