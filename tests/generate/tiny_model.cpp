@@ -83,7 +83,8 @@ TinyModel::TinyModel(TinyModelOptions options) : round_(options.bfloat16_weights
            .context = options.context,
            .max_users = options.max_users};
   embedding_ = random_matrix(kVocabulary, kHidden);
-  for (float& value : embedding_.values) value *= 3.0F; // logits then spread as a trained model's
+  lm_head_ = random_matrix(kVocabulary, kHidden);
+  for (float& value : lm_head_.values) value *= 2.0F; // logits then spread about as a trained model's
   const auto users = static_cast<std::size_t>(options.max_users);
   for (std::int64_t i = 0; i < kLayers; ++i) {
     Layer layer;
@@ -166,7 +167,7 @@ Values TinyModel::token(std::int32_t id, Place place, std::vector<Row>& states) 
   check(id, place);
   states.assign(1, embedding(id));
   for (Layer& layer : layers_) states.push_back(decoder_layer(layer, states.back(), place));
-  return embedding_.times(rms_norm(states.back(), final_norm_));
+  return lm_head_.times(rms_norm(states.back(), final_norm_));
 }
 
 void TinyModel::check(std::int32_t id, Place place) const {
@@ -214,7 +215,7 @@ HostTensor TinyModel::decode(std::span<const std::int32_t> ids, std::span<const 
 Values TinyModel::module_row(std::string_view name, const Row& x, Place place) {
   if (name == "embedding") return embedding(static_cast<std::int32_t>(x[0]));
   if (name == "final_norm") return rms_norm(x, final_norm_);
-  if (name == "lm_head") return embedding_.times(x);
+  if (name == "lm_head") return lm_head_.times(x);
   std::size_t number = kLayers;
   std::string_view part;
   if (name.starts_with("layers.")) {

@@ -61,7 +61,8 @@ class TinyModel : public nn::CausalLM {
   bool round_;
   std::uint64_t random_state_ = 12345;
   std::int64_t calls_ = 0;
-  Matrix embedding_; // [V, E], and the LM head
+  Matrix embedding_; // [V, E]
+  Matrix lm_head_;   // [V, E]
   std::vector<Layer> layers_;
   Row final_norm_;
 };

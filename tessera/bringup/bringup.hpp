@@ -1,0 +1,76 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "tessera/bringup/checkpoint_check.hpp"
+#include "tessera/bringup/reference.hpp"
+#include "tessera/bringup/report.hpp"
+#include "tessera/bringup/thresholds.hpp"
+#include "tessera/nn/causal_lm.hpp"
+
+namespace tessera::bringup {
+
+/// What is brought up, and against what. Everything must outlive the run.
+struct Inputs {
+  nn::CausalLM& device;
+  Reference& reference;
+  const Material& material; ///< at least one text; a prompt for the stages that continue one
+  /// Names the checkpoint's content: see `checkpoint_identity`.
+  std::string identity{};
+  /// For the baseline's check of the tensors; null: the check is left out.
+  const checkpoint::Checkpoint* checkpoint = nullptr;
+  std::vector<TensorExpectation> expected_tensors{};
+  /// Ids as text, where there is a tokenizer; without one the report shows ids and says so.
+  std::function<std::string(std::span<const std::int32_t>)> decode_text{};
+};
+
+struct Options {
+  std::vector<std::string> stages; ///< names; empty: all, in the guide's order whatever the order here
+  std::string precision = "accuracy";
+  std::string numerics = "native";
+  std::string board = "n150";
+  std::optional<Thresholds> thresholds; ///< in place of those of the precision
+  bool all_layers = false;              ///< module stages take every layer; else the first, the middle and the last
+  std::int64_t decode_positions = 32;   ///< first positions of each text that full-decode compares layer by layer
+  std::int64_t generation_tokens = 32;
+  std::filesystem::path report_folder; ///< for bringup.json and bringup.xml (JUnit); empty: nothing is written
+  /// Takes over the stages that an earlier run in `report_folder` passed or skipped under the same key. Failed ones run
+  /// again: what made them fail may have been mended.
+  bool resume = false;
+};
+
+/// How far a run is.
+struct ProgressState {
+  std::string stage;
+  std::size_t stage_number = 0; ///< from 1
+  std::size_t stage_count = 0;
+  double stage_fraction = 0.0;          ///< 0..1, by the estimate of its work
+  std::string doing;                    ///< "layers.3.mlp"
+  std::optional<double> seconds_left{}; ///< of the whole run, estimated from the time taken so far
+};
+
+/// Told what happens while a run goes on; the CLI prints it.
+class Progress {
+ public:
+  virtual ~Progress() = default;
+  virtual void advanced(const ProgressState&) {}
+  virtual void stage_finished(const StageResult&) {}
+  /// When true, the run ends at the next step; stages that have finished are in the report.
+  virtual bool cancelled() const { return false; }
+};
+
+/// Runs the stages, each with its own verdict: a failing stage, or one that throws, does not keep the next from
+/// running. After each stage the report is written to `report_folder`. Throws InvalidArgument for unknown stage names
+/// (listing all), missing texts, and sequences that the model cannot take; IoError when the report cannot be written.
+Report run(const Inputs& inputs, const Options& options, Progress& progress);
+
+/// Names of all stages, in order.
+std::vector<std::string> stage_names();
+
+} // namespace tessera::bringup

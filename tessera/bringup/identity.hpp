@@ -1,0 +1,22 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "tessera/bringup/reference.hpp"
+#include "tessera/checkpoint/checkpoint.hpp"
+
+namespace tessera::bringup {
+
+/// FNV-1a, 64 bits, as 16 hexadecimal digits: names for cached results. Not for protection against forgery.
+std::string hash_of(std::string_view text);
+
+/// "1,2,3": ids as a part of a key.
+std::string ids_text(const Ids& ids);
+
+/// Names a checkpoint's content: its config, the names, types and shapes of its tensors, and size and time of
+/// modification of its weight files. Reading all the weights would cost more than the stages that it saves.
+std::string checkpoint_identity(const checkpoint::Checkpoint& checkpoint);
+
+} // namespace tessera::bringup

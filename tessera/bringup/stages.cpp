@@ -1,0 +1,21 @@
+#include "tessera/bringup/stages/stages.hpp"
+
+namespace tessera::bringup {
+
+const std::vector<Stage>& all_stages() {
+  static const std::vector<Stage> stages = {
+      {"baseline", "the checkpoint is consistent, the reference makes sense of the text", baseline, baseline_work},
+      {"decode-modules", "each module alone, token by token", decode_modules, decode_modules_work},
+      {"decoder-layer", "whole layers, token by token", decoder_layer, decoder_layer_work},
+      {"full-decode", "all layers in a row, each layer's output compared", full_decode, full_decode_work},
+      {"decode-as-prefill", "prompts fed by decode steps, without a prefill of their own", decode_as_prefill,
+       decode_as_prefill_work},
+      {"prefill-modules", "each module and layer alone, whole sequences", prefill_modules, prefill_modules_work},
+      {"full-model", "prefill, then decode, on real text", full_model, full_model_work},
+      {"teacher-forcing", "reference tokens into both models", teacher_forcing, teacher_forcing_work},
+      {"generation", "both models continue the prompts on their own", generation, generation_work},
+  };
+  return stages;
+}
+
+} // namespace tessera::bringup

@@ -1,0 +1,33 @@
+#pragma once
+
+#include "tessera/bringup/stage.hpp"
+#include "tessera/generate/forward.hpp"
+
+namespace tessera::bringup {
+
+/// Positions of all texts: the unit of a stage's work.
+std::int64_t text_positions(const StageContext& context);
+/// Positions of all prompts and their continuations.
+std::int64_t prompt_positions(const StageContext& context);
+
+/// A prompt, what the reference makes of it, and its logits there.
+struct ForcedPrompt {
+  std::size_t number = 0; // among the material's prompts
+  Ids prompt;
+  Ids continuation;
+  Ids fed; // the prompt and the continuation less its last id
+  const ReferenceOutput* expected = nullptr;
+};
+
+/// The prompts that the reference can continue; throws Skipped when there is none.
+std::vector<ForcedPrompt> forced_prompts(const StageContext& context);
+
+/// `generate::forward` on the device, which counts as the stage's progress.
+std::vector<generate::SequenceOutput> run_device(const StageContext& context, const std::vector<Ids>& sequences,
+                                                 generate::ForwardOptions options, const std::string& doing);
+
+/// Rows of an "embedding", "layers.N" series after which the first failure carries its own advice and the later ones
+/// point at it.
+void point_at_first_failure(std::vector<Row>& rows, std::string_view precision);
+
+} // namespace tessera::bringup
