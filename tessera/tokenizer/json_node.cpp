@@ -1,5 +1,7 @@
 #include "tessera/tokenizer/json_node.hpp"
 
+#include <algorithm>
+#include <cctype>
 #include <limits>
 
 #include "tessera/base/error.hpp"
@@ -45,7 +47,12 @@ std::string describe(const json& value) {
 JsonNode JsonNode::operator[](std::string_view key) const {
   if (!value_->is_object()) fail("an object");
   const auto found = value_->find(key);
-  return {found == value_->end() ? kNull : *found, fmt::format("{}{}{}", path_, path_.ends_with(' ') ? "" : ".", key)};
+  const json& member = found == value_->end() ? kNull : *found;
+  // A key can come from the file itself (the name of a special token), with anything in it.
+  const bool is_plain =
+      std::all_of(key.begin(), key.end(), [](unsigned char c) { return std::isalnum(c) || c == '_'; });
+  if (!is_plain) return {member, fmt::format("{}[{}]", path_, quote(key))};
+  return {member, fmt::format("{}{}{}", path_, path_.ends_with(' ') ? "" : ".", key)};
 }
 
 std::vector<JsonNode> JsonNode::items() const {

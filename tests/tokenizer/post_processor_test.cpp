@@ -53,9 +53,11 @@ TEST(PostProcessor, TemplatesNeedTheTextOnceAndKnownTokens) {
   EXPECT_THAT(error_of([](Json& d) { d["single"].erase(1); }), HasSubstr("the text A once"));
   EXPECT_THAT(error_of([](Json& d) { d["single"].push_back(d["single"][1]); }), HasSubstr("the text A once"));
   EXPECT_THAT(error_of([](Json& d) { d["single"][1]["Sequence"]["id"] = "B"; }), HasSubstr("must be A"));
-  EXPECT_THAT(error_of([](Json& d) { d["special_tokens"].erase("<s>"); }), HasSubstr("special_tokens.<s>"));
+  EXPECT_THAT(error_of([](Json& d) { d["special_tokens"].erase("<s>"); }),
+              HasSubstr("special_tokens[\"<s>\"] must be an object"));
   EXPECT_THAT(error_of([](Json& d) { d["special_tokens"]["<s>"]["ids"] = {-1}; }), HasSubstr("token id"));
   EXPECT_THAT(error_of([](Json& d) { d["single"] = "A"; }), HasSubstr("an array"));
+  EXPECT_THAT(error_of([](Json& d) { d["single"][0]["SpecialToken"]["id"] = "a\nb"; }), HasSubstr("[\"a\\nb\"]"));
 }
 
 TEST(PostProcessor, ATokenizerRefusesTemplateIdsThatNameNoToken) {
