@@ -13,8 +13,8 @@ struct Merge {
   std::int32_t id;   // of the merged token
 };
 
-/// The merges of a BPE model by their pair of ids. Open addressing in one array, because this look-up is most of the time
-/// of encoding and a node-based map follows a pointer for each.
+/// The merges of a BPE model by their pair of ids. Open addressing in one array, because this look-up is most of the
+/// time of encoding and a node-based map follows a pointer for each.
 class MergeTable {
  public:
   /// Makes room for `count` merges; fewer than that may be set.
