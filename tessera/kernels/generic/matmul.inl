@@ -27,7 +27,7 @@ inline bool make_scales(const std::byte* tile, float* scales) {
   return !any(greater(broadcast_int(7), least)) && !any(greater(most, broadcast_int(254)));
 }
 
-/// Part of a group by its scale. REQUIRES: make_scales was true.
+/// Part of a group by its scale.
 template <DataType D>
 inline Vec decode_scaled(const std::byte* tile, const float* scales, std::int64_t group, std::int64_t part) {
   if constexpr (is_block_float(D)) {
@@ -37,39 +37,71 @@ inline Vec decode_scaled(const std::byte* tile, const float* scales, std::int64_
   }
 }
 
-/// Calls `body(k, row)` for rows 0 to `steps` - 1 of a tile, `row` being its 32 values. `row_of(group, part)` gives
-/// them.
-template <typename RowOf, typename Body>
-inline void for_each_row(std::int64_t steps, const RowOf& row_of, const Body& body) {
+/// Calls `body(k, row)` for rows 0 to `steps` - 1 of a tile, `row` being its 32 values. REQUIRES: make_scales was true.
+/// Inlined by force, like `body`: a sum that a call reaches by reference lives in memory, which costs a factor of
+/// three.
+template <DataType D, typename Body>
+[[gnu::always_inline]] inline void for_each_row(const std::byte* tile, const float* scales, std::int64_t steps,
+                                                const Body& body) {
   for (std::int64_t face = 0; face < 2; ++face) {
     const std::int64_t end = smaller(steps - face * kFaceHeight, kFaceHeight);
     for (std::int64_t r = 0; r < end; ++r) {
       Vec row[kVectors];
 #pragma GCC unroll 4
       for (std::int64_t v = 0; v < kVectors; ++v) {
-        row[v] = row_of(face * 2 * kFaceHeight + v / kParts * kFaceHeight + r, v % kParts);
+        row[v] = decode_scaled<D>(tile, scales, (face * 2 + v / kParts) * kFaceHeight + r, v % kParts);
       }
       body(face * kFaceHeight + r, row);
     }
   }
 }
 
-/// Calls `body(k, row)` for every row of a tile below `steps`, the values widened exactly.
-template <DataType D, typename Body>
-inline void for_each_decoded_row(const std::byte* tile, std::int64_t steps, const Body& body) {
+/// Widens a whole tile to 32 rows of 32 floats.
+template <DataType D>
+[[gnu::noinline]] void widen_tile(const std::byte* tile, float* out) {
   alignas(64) float scales[kGroups];
   if (make_scales<D>(tile, scales)) {
-    for_each_row(
-        steps, [&](std::int64_t g, std::int64_t part) { return decode_scaled<D>(tile, scales, g, part); }, body);
-  } else {
-    for_each_row(
-        steps, [&](std::int64_t g, std::int64_t part) { return decode<D>(tile, g, part); }, body);
+    for_each_row<D>(tile, scales, kTileHeight, [&](std::int64_t k, const Vec(&row)[kVectors]) {
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v) store(out + k * kTileWidth + v * kLanes, row[v]);
+    });
+    return;
+  }
+  for (std::int64_t row = 0; row < kTileHeight; ++row) {
+    for (std::int64_t column = 0; column < kTileWidth; column += kLanes) {
+      const std::int64_t group = group_index(row, column / kFaceWidth);
+      store(out + row * kTileWidth + column, decode<D>(tile, group, column % kFaceWidth / kLanes));
+    }
   }
 }
 
 /// Asks for memory that may lie beyond the end of the weights.
 inline void prefetch_range(const std::byte* start, std::int64_t bytes) {
   for (std::int64_t i = 0; i < bytes; i += 64) prefetch(start + i);
+}
+
+/// out[rows, 32] += a[rows, depth] * panel[depth, 32].
+inline void add_panel(const float* a, std::int64_t a_stride, std::int64_t rows, std::int64_t depth, const float* panel,
+                      bool accumulate, float* out) {
+  for (std::int64_t j = 0; j < kTileWidth; j += 2 * kLanes) {
+    product<2>(rows, {.a = a,
+                      .a_stride = a_stride,
+                      .b = panel + j,
+                      .b_stride = kTileWidth,
+                      .depth = depth,
+                      .c = out + j,
+                      .c_stride = kTileWidth,
+                      .accumulate = accumulate});
+  }
+}
+
+/// One tile of weights whose exponents allow no scale; out of line, lest it take registers from matmul_fused.
+template <DataType D>
+[[gnu::noinline]] void add_unscaled_tile(const float* a, std::int64_t a_stride, std::int64_t rows, std::int64_t depth,
+                                         const std::byte* tile, float* out) {
+  alignas(64) float panel[kTileElements];
+  widen_tile<D>(tile, panel);
+  add_panel(a, a_stride, rows, depth, panel, true, out);
 }
 
 /// Few rows: the weights are read once and never leave the registers.
@@ -82,25 +114,39 @@ inline void matmul_fused(const float* a, std::int64_t a_stride, std::int64_t dep
 #pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v) sum[i][v] = zero();
   }
-  for (std::int64_t start = 0; start < depth; start += kTileHeight) {
-    if constexpr (D != DataType::FLOAT32) prefetch_range(column + kPrefetchBytes, Format<D>::kTileBytes);
-    for_each_decoded_row<D>(
-        column, smaller(kTileHeight, depth - start),
-        [&](std::int64_t k, const Vec(&row)[kVectors]) __attribute__((always_inline)) {
+  const auto store_sums = [&]() __attribute__((always_inline)) {
 #pragma GCC unroll 16
-          for (int i = 0; i < kRows; ++i) {
-            const Vec value = broadcast(a[i * a_stride + start + k]);
+    for (int i = 0; i < kRows; ++i) {
 #pragma GCC unroll 4
-            for (int v = 0; v < kVectors; ++v) sum[i][v] = fma(value, row[v], sum[i][v]);
-          }
-        });
+      for (int v = 0; v < kVectors; ++v) store(out + i * kTileWidth + v * kLanes, sum[i][v]);
+    }
+  };
+  alignas(64) float scales[kGroups];
+  for (std::int64_t start = 0; start < depth; start += kTileHeight) {
+    const std::int64_t steps = smaller(kTileHeight, depth - start);
+    if constexpr (D != DataType::FLOAT32) prefetch_range(column + kPrefetchBytes, Format<D>::kTileBytes);
+    if (!make_scales<D>(column, scales)) {
+      store_sums();
+      add_unscaled_tile<D>(a + start, a_stride, kRows, steps, column, out);
+#pragma GCC unroll 16
+      for (int i = 0; i < kRows; ++i) {
+#pragma GCC unroll 4
+        for (int v = 0; v < kVectors; ++v) sum[i][v] = load(out + i * kTileWidth + v * kLanes);
+      }
+    } else {
+      for_each_row<D>(
+          column, scales, steps, [&](std::int64_t k, const Vec(&row)[kVectors]) __attribute__((always_inline)) {
+#pragma GCC unroll 16
+            for (int i = 0; i < kRows; ++i) {
+              const Vec value = broadcast(a[i * a_stride + start + k]);
+#pragma GCC unroll 4
+              for (int v = 0; v < kVectors; ++v) sum[i][v] = fma(value, row[v], sum[i][v]);
+            }
+          });
+    }
     column += Format<D>::kTileBytes;
   }
-#pragma GCC unroll 16
-  for (int i = 0; i < kRows; ++i) {
-#pragma GCC unroll 4
-    for (int v = 0; v < kVectors; ++v) store(out + i * kTileWidth + v * kLanes, sum[i][v]);
-  }
+  store_sums();
 }
 
 /// Many rows: a panel of weights is widened once and stays in the level 1 cache while all rows pass.
@@ -111,24 +157,12 @@ inline void matmul_panels(const float* a, std::int64_t a_stride, std::int64_t m,
   for (std::int64_t start = 0; start < depth; start += kPanelDepth) {
     const std::int64_t steps = smaller(kPanelDepth, depth - start);
     for (std::int64_t k = 0; k < steps; k += kTileHeight) {
-      for_each_decoded_row<D>(column, smaller(kTileHeight, steps - k), [&](std::int64_t r, const Vec(&row)[kVectors]) {
-#pragma GCC unroll 4
-        for (int v = 0; v < kVectors; ++v) store(panel + (k + r) * kTileWidth + v * kLanes, row[v]);
-      });
+      widen_tile<D>(column, panel + k * kTileWidth);
       column += Format<D>::kTileBytes;
     }
     // The weights of the next panel arrive while this one is in use.
     prefetch_range(column, kPanelDepth / kTileHeight * Format<D>::kTileBytes);
-    for (std::int64_t j = 0; j < kTileWidth; j += 2 * kLanes) {
-      product<2>(m, {.a = a + start,
-                     .a_stride = a_stride,
-                     .b = panel + j,
-                     .b_stride = kTileWidth,
-                     .depth = steps,
-                     .c = out + j,
-                     .c_stride = kTileWidth,
-                     .accumulate = start > 0});
-    }
+    add_panel(a + start, a_stride, m, steps, panel, start > 0, out);
   }
 }
 
