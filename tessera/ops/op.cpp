@@ -65,6 +65,17 @@ void require_shape(std::string_view op, std::string_view argument, const Tensor&
                 argument, shape, tensor.defined() ? to_string(tensor.spec()) : "none");
 }
 
+void require_integers(std::string_view op, std::string_view argument, const Tensor& tensor, const Shape& shape) {
+  base::require(tensor.defined() && tensor.dtype() == DataType::INT32 && tensor.layout() == Layout::ROW_MAJOR &&
+                    tensor.shape() == shape,
+                "[{}] {} must be INT32 {} in ROW_MAJOR; received {}", op, argument, shape,
+                tensor.defined() ? to_string(tensor.spec()) : "none");
+}
+
+void require_float(std::string_view op, DataType dtype) {
+  base::require(!is_integer(dtype), "[{}] dtype must be a floating-point format; received {}", op, to_string(dtype));
+}
+
 void require_same_device(std::string_view op, std::initializer_list<Operand> operands) {
   const runtime::MeshDevice* device = nullptr;
   for (const auto& [name, tensor] : operands) {

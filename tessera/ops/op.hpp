@@ -35,6 +35,10 @@ runtime::Stage for_each_row(const Tensor& output,
 /// Throws InvalidArgument naming the op and the argument unless it holds.
 void require_tile(std::string_view op, std::string_view argument, const Tensor& tensor);
 void require_shape(std::string_view op, std::string_view argument, const Tensor& tensor, const Shape& shape);
+/// INT32 in ROW_MAJOR: positions and page tables.
+void require_integers(std::string_view op, std::string_view argument, const Tensor& tensor, const Shape& shape);
+/// The format asked for an output: floating-point, since kernels compute in fp32.
+void require_float(std::string_view op, DataType dtype);
 void require_same_device(std::string_view op, std::initializer_list<Operand> operands);
 
 } // namespace tessera::ops

@@ -13,6 +13,7 @@ Tensor binary(std::string_view name, RowFunction kernels::Kernels::*function, co
   require_tile(name, "input_tensor_b", b);
   require_same_device(name, {{"input_tensor_a", a}, {"input_tensor_b", b}});
   require_shape(name, "input_tensor_b", b, a.shape());
+  require_float(name, options.dtype.value_or(a.dtype()));
   runtime::MeshDevice& device = a.device();
   const std::int64_t width = a.shape()[-1];
   const TensorSpec spec{a.shape(), options.dtype.value_or(a.dtype()), Layout::TILE,

@@ -22,8 +22,9 @@ Pages check(std::string_view op, const Tensor& cache, const Tensor& input, const
       cache.shape().rank() == 4 && cache.shape()[2] % kTileHeight == 0,
       "[{}] cache must have the shape [blocks, Hkv, block_size, D] with a block_size of whole tiles; received {}", op,
       cache.shape());
-  base::require(page_table.defined() && page_table.dtype() == DataType::INT32 && page_table.shape().rank() == 2,
-                "[{}] page_table must be INT32 [B, blocks of a user]; received {}", op,
+  base::require(page_table.defined() && page_table.dtype() == DataType::INT32 &&
+                    page_table.layout() == Layout::ROW_MAJOR && page_table.shape().rank() == 2,
+                "[{}] page_table must be INT32 [B, blocks of a user] in ROW_MAJOR; received {}", op,
                 page_table.defined() ? to_string(page_table.spec()) : "none");
   return {cache.shape()[1], cache.shape()[2], cache.shape()[3], page_table.shape()[1], cache.shape()[0]};
 }
@@ -58,7 +59,7 @@ void paged_fill_cache(const Tensor& cache, const Tensor& input, const Tensor& pa
   base::require(
       0 <= batch_idx && batch_idx < page_table.shape()[0] && length <= pages.blocks_of_user * pages.block_size,
       "[paged_fill_cache] batch_idx in 0..{} and at most {} positions are required; received {} and {}",
-      page_table.shape()[0], pages.blocks_of_user * pages.block_size, batch_idx, length);
+      page_table.shape()[0] - 1, pages.blocks_of_user * pages.block_size, batch_idx, length);
   runtime::MeshDevice& device = cache.device();
   constexpr std::int64_t kRowsOfUnit = kTileHeight;
   const std::int64_t units = div_up(length, kRowsOfUnit);
@@ -87,7 +88,7 @@ void paged_update_cache(const Tensor& cache, const Tensor& input, const Tensor& 
                       {{"cache", cache}, {"input", input}, {"update_idxs", update_idxs}, {"page_table", page_table}});
   const std::int64_t users = input.shape()[1];
   require_shape("paged_update_cache", "input", input, {1, users, pages.heads, pages.head_dim});
-  require_shape("paged_update_cache", "update_idxs", update_idxs, {users});
+  require_integers("paged_update_cache", "update_idxs", update_idxs, {users});
   base::require(users <= page_table.shape()[0],
                 "[paged_update_cache] page_table must have a row for each of {} users; received {}", users,
                 page_table.shape());

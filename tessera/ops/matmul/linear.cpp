@@ -71,6 +71,7 @@ runtime::Stage multiply(const Tensor& weight, const Tensor& bias, const Tensor& 
 
 Tensor linear(const Tensor& input_tensor_a, const Tensor& weight, const LinearOptions& options) {
   check(input_tensor_a, weight, options.bias);
+  require_float("linear", options.dtype);
   runtime::MeshDevice& device = input_tensor_a.device();
   const Extents extents{.rows = input_tensor_a.shape()[-2],
                         .padded_rows = input_tensor_a.spec().tile_rows() * kTileHeight,

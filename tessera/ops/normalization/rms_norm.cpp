@@ -10,6 +10,7 @@ Tensor rms_norm(const Tensor& input_tensor, const Tensor& weight, const RmsNormO
   require_same_device("rms_norm", {{"input_tensor", input_tensor}, {"weight", weight}});
   const std::int64_t width = input_tensor.shape()[-1];
   require_shape("rms_norm", "weight", weight, {1, 1, 1, width});
+  require_float("rms_norm", options.dtype.value_or(input_tensor.dtype()));
   runtime::MeshDevice& device = input_tensor.device();
   const TensorSpec spec{input_tensor.shape(), options.dtype.value_or(input_tensor.dtype()), Layout::TILE,
                         options.memory_config.value_or(input_tensor.memory_config())};

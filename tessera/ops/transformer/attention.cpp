@@ -16,8 +16,7 @@ class QueryRows {
  public:
   QueryRows(std::int64_t rows, std::int64_t head_dim)
       : rows_(rows), head_dim_(head_dim), padded_dim_(round_up(head_dim, kTileWidth)) {
-    float* memory =
-        runtime::thread_scratch(2 * rows * head_dim + 4 * rows + 2 * kTileHeight * padded_dim_);
+    float* memory = runtime::thread_scratch(2 * rows * head_dim + 4 * rows + 2 * kTileHeight * padded_dim_);
     const auto take = [&memory](std::int64_t count) { return std::exchange(memory, memory + count); };
     q_ = take(rows * head_dim);
     state_ = {.maximum = take(rows), .sum = take(rows), .accumulator = take(rows * head_dim)};
@@ -110,8 +109,9 @@ Tensor scaled_dot_product_attention(const Tensor& q, const Tensor& k, const Tens
   require_tile(kName, "k", k);
   require_tile(kName, "v", v);
   require_same_device(kName, {{"q", q}, {"k", k}, {"v", v}});
-  base::require(q.shape().rank() == 4 && k.shape().rank() == 4, "[{}] q and k must have rank 4; received {} and {}",
-                kName, q.shape(), k.shape());
+  base::require(q.shape().rank() == 4 && q.shape()[0] == 1 && k.shape().rank() == 4,
+                "[{}] q [1, Hq, S, D] and k [1, Hkv, S, D] are required; received {} and {}", kName, q.shape(),
+                k.shape());
   const std::int64_t heads = q.shape()[1];
   const std::int64_t kv_heads = k.shape()[1];
   const std::int64_t length = q.shape()[2];
@@ -170,21 +170,24 @@ Tensor paged_scaled_dot_product_attention_decode(const Tensor& q, const Tensor& 
   require_tile(kName, "v_cache", v_cache);
   require_same_device(
       kName, {{"q", q}, {"k_cache", k_cache}, {"v_cache", v_cache}, {"cur_pos", cur_pos}, {"page_table", page_table}});
-  base::require(q.shape().rank() == 4 && k_cache.shape().rank() == 4,
-                "[{}] q and k_cache must have rank 4; received {} and {}", kName, q.shape(), k_cache.shape());
+  base::require(q.shape().rank() == 4 && q.shape()[0] == 1 && k_cache.shape().rank() == 4,
+                "[{}] q [1, B, Hq, D] and k_cache [blocks, Hkv, block_size, D] are required; received {} and {}", kName,
+                q.shape(), k_cache.shape());
   const std::int64_t users = q.shape()[1];
   const std::int64_t heads = q.shape()[2];
   const std::int64_t head_dim = q.shape()[3];
   const std::int64_t kv_heads = k_cache.shape()[1];
+  const std::int64_t blocks = k_cache.shape()[0];
   const std::int64_t block_size = k_cache.shape()[2];
   check_heads(kName, heads, kv_heads, options);
   require_shape(kName, "k_cache", k_cache, {k_cache.shape()[0], kv_heads, block_size, head_dim});
   require_shape(kName, "v_cache", v_cache, k_cache.shape());
-  require_shape(kName, "cur_pos", cur_pos, {users});
-  base::require(page_table.dtype() == DataType::INT32 && page_table.shape().rank() == 2 &&
+  require_integers(kName, "cur_pos", cur_pos, {users});
+  base::require(page_table.defined() && page_table.dtype() == DataType::INT32 &&
+                    page_table.layout() == Layout::ROW_MAJOR && page_table.shape().rank() == 2 &&
                     page_table.shape()[0] >= users && block_size % kTileHeight == 0,
-                "[{}] page_table must be INT32 with a row for each of {} users, and blocks whole tiles; received {} "
-                "and blocks of {}",
+                "[{}] page_table must be INT32 in ROW_MAJOR with a row for each of {} users, and blocks whole tiles; "
+                "received {} and blocks of {}",
                 kName, users, to_string(page_table.spec()), block_size);
   runtime::MeshDevice& device = q.device();
   Tensor output = Tensor::allocate(device, q.spec(), kName);
@@ -192,7 +195,7 @@ Tensor paged_scaled_dot_product_attention_decode(const Tensor& q, const Tensor& 
   const std::int64_t group = heads / kv_heads;
   const std::int64_t table_width = page_table.shape()[1];
   const auto body = [q = q.view(), k = k_cache.view(), v = v_cache.view(), out = output.view(),
-                     positions = cur_pos.view(), table = page_table.view(), group, heads, kv_heads, head_dim,
+                     positions = cur_pos.view(), table = page_table.view(), group, heads, kv_heads, head_dim, blocks,
                      block_size, table_width, options](const runtime::Unit& unit) {
     const kernels::Kernels& isa = kernels::kernels();
     const std::int64_t user = unit.index / kv_heads;
@@ -206,7 +209,10 @@ Tensor paged_scaled_dot_product_attention_decode(const Tensor& q, const Tensor& 
       isa.load_row(q.tiles(unit.chip, user), kv_head * group + row, 0, head_dim, queries.q(row));
     const Range keys = window(position, options.sliding_window_size);
     for (std::int64_t tile_row = keys.first / kTileHeight; tile_row * kTileHeight < keys.last; ++tile_row) {
-      const std::int64_t matrix = pages[tile_row * kTileHeight / block_size] * kv_heads + kv_head;
+      const std::int64_t block = pages[tile_row * kTileHeight / block_size];
+      base::require(0 <= block && block < blocks, "page table entries up to the position must be in 0..{}; received {}",
+                    blocks - 1, block);
+      const std::int64_t matrix = block * kv_heads + kv_head;
       queries.attend(k.tiles(unit.chip, matrix), v.tiles(unit.chip, matrix), tile_row % (block_size / kTileHeight),
                      options.scale, [&](std::int64_t) {
                        return Range{keys.first - tile_row * kTileHeight, keys.last - tile_row * kTileHeight};

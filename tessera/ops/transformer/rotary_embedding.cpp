@@ -12,8 +12,9 @@ Tensor rotary_embedding_llama(const Tensor& input_tensor, const Tensor& cos, con
   require_tile(kName, "sin", sin);
   require_same_device(kName, {{"input_tensor", input_tensor}, {"cos", cos}, {"sin", sin}});
   const Shape& shape = input_tensor.shape();
-  base::require(shape.rank() == 4 && shape[3] % 2 == 0,
-                "[{}] input_tensor must have rank 4 and an even last extent; received {}", kName, shape);
+  base::require(shape.rank() == 4 && shape[0] == 1 && shape[3] % 2 == 0,
+                "[{}] input_tensor must have the shape [1, {}, D] with an even D; received {}", kName,
+                is_decode_mode ? "B, H" : "H, S", shape);
   const std::int64_t head_dim = shape[3];
   const Shape angles = is_decode_mode ? Shape{1, shape[1], 1, head_dim} : Shape{1, 1, shape[2], head_dim};
   require_shape(kName, "cos", cos, angles);

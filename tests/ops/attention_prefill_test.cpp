@@ -1,0 +1,133 @@
+#include "tessera/ops/transformer/attention.hpp"
+#include "tests/ops/naive_attention.hpp"
+
+namespace tessera::ops {
+namespace {
+
+struct Case {
+  std::int64_t heads, kv_heads, length, head_dim, window;
+};
+
+std::vector<Expected> reference(const HostTensor& q, const HostTensor& k, const HostTensor& v, const Case& c,
+                                double scale) {
+  std::vector<Expected> result;
+  for (std::int64_t head = 0; head < c.heads; ++head) {
+    const std::int64_t kv_head = head / (c.heads / c.kv_heads);
+    for (std::int64_t i = 0; i < c.length; ++i) {
+      std::vector<std::span<const float>> keys;
+      std::vector<std::span<const float>> values;
+      for (std::int64_t j = c.window == 0 ? 0 : std::max<std::int64_t>(0, i - c.window + 1); j <= i; ++j) {
+        keys.push_back(k.row(kv_head * c.length + j));
+        values.push_back(v.row(kv_head * c.length + j));
+      }
+      naive_attention(q.row(head * c.length + i), keys, values, scale, result);
+    }
+  }
+  return result;
+}
+
+class PrefillAttentionOfFormat : public OpsTest, public testing::WithParamInterface<DataType> {};
+INSTANTIATE_TEST_SUITE_P(Formats, PrefillAttentionOfFormat,
+                         testing::Values(DataType::FLOAT32, DataType::BFLOAT16, DataType::BFLOAT8_B), test::dtype_name);
+
+TEST_P(PrefillAttentionOfFormat, AgreesWithDoublePrecision) {
+  for (const Case& c : {Case{1, 1, 1, 8, 0},
+                        {2, 2, 31, 16, 0},
+                        {4, 2, 32, 64, 0},
+                        {6, 2, 33, 40, 0},
+                        {2, 1, 100, 8, 0},
+                        {4, 4, 70, 24, 0}}) {
+    const Shape q_shape{1, c.heads, c.length, c.head_dim};
+    const Shape kv_shape{1, c.kv_heads, c.length, c.head_dim};
+    const HostTensor q = random_values(q_shape, 1);
+    const HostTensor k = random_values(kv_shape, 2);
+    const HostTensor v = random_values(kv_shape, 3);
+    const float scale = 1.0F / std::sqrt(static_cast<float>(c.head_dim));
+    const Tensor output = scaled_dot_product_attention(upload(q, GetParam()), upload(k, GetParam()),
+                                                       upload(v, GetParam()), {.scale = scale});
+    EXPECT_EQ(output.spec(), (TensorSpec{q_shape, GetParam(), Layout::TILE, kDramInterleaved}));
+    expect_close(to_host(output),
+                 reference(rounded(q, GetParam()), rounded(k, GetParam()), rounded(v, GetParam()), c, scale),
+                 GetParam());
+    expect_zero_padding(output);
+  }
+}
+
+using PrefillAttentionTest = OpsTest;
+
+TEST_F(PrefillAttentionTest, SlidingWindowsOfAnySize) {
+  const HostTensor q = random_values({1, 2, 75, 16}, 1);
+  const HostTensor k = random_values({1, 1, 75, 16}, 2);
+  const HostTensor v = random_values({1, 1, 75, 16}, 3);
+  for (const std::int64_t window : {1, 2, 5, 31, 32, 33, 64, 74, 75, 1000}) {
+    const HostTensor output = to_host(
+        scaled_dot_product_attention(upload(q, DataType::FLOAT32), upload(k, DataType::FLOAT32),
+                                     upload(v, DataType::FLOAT32), {.scale = 0.25F, .sliding_window_size = window}));
+    expect_close(output, reference(q, k, v, {2, 1, 75, 16, window}, 0.25), DataType::FLOAT32);
+  }
+}
+
+TEST_F(PrefillAttentionTest, AWindowOfOneGivesTheValueItself) {
+  const HostTensor v = random_values({1, 1, 40, 16}, 3);
+  const HostTensor output = to_host(scaled_dot_product_attention(
+      random({1, 1, 40, 16}, 1, DataType::FLOAT32), random({1, 1, 40, 16}, 2, DataType::FLOAT32),
+      upload(v, DataType::FLOAT32), {.scale = 1.0F, .sliding_window_size = 1}));
+  EXPECT_EQ(bits_of(output), bits_of(v));
+}
+
+TEST_F(PrefillAttentionTest, APositionDoesNotSeeTheFuture) {
+  const auto run = [&](std::int64_t length) {
+    const auto head = [&](std::uint32_t seed) {
+      const HostTensor all = random_values({1, 1, 80, 16}, seed);
+      const HostTensor part{{1, 1, length, 16}, {all.data.begin(), all.data.begin() + length * 16}};
+      return upload(part, DataType::BFLOAT16);
+    };
+    return to_host(scaled_dot_product_attention(head(1), head(2), head(3), {.scale = 0.25F}));
+  };
+  const HostTensor whole = run(80);
+  for (const std::int64_t length : {1, 31, 32, 33, 50}) {
+    const HostTensor part = run(length);
+    EXPECT_TRUE(std::equal(part.data.begin(), part.data.end(), whole.data.begin())) << length;
+  }
+}
+
+TEST_F(PrefillAttentionTest, LargeScoresDoNotOverflow) {
+  const HostTensor q = random_values({1, 1, 40, 16}, 1, 100.0F);
+  const HostTensor k = random_values({1, 1, 40, 16}, 2, 100.0F);
+  const HostTensor v = random_values({1, 1, 40, 16}, 3);
+  const HostTensor output = to_host(scaled_dot_product_attention(
+      upload(q, DataType::FLOAT32), upload(k, DataType::FLOAT32), upload(v, DataType::FLOAT32), {.scale = 1.0F}));
+  for (const float value : output.data) ASSERT_TRUE(std::isfinite(value));
+  expect_close(output, reference(q, k, v, {1, 1, 40, 16, 0}, 1.0), DataType::FLOAT32);
+}
+
+TEST_F(PrefillAttentionTest, GivesTheSameBitsWithOneThreadAndTwo) {
+  std::vector<std::vector<std::uint32_t>> results;
+  for (const int threads : {1, 2}) {
+    const auto other = runtime::MeshDevice::open({.threads = threads});
+    const auto head = [&](std::int64_t heads, std::uint32_t seed) {
+      return to_device(*other, random_values({1, heads, 100, 24}, seed), DataType::BFLOAT16);
+    };
+    results.push_back(
+        bits_of(to_host(scaled_dot_product_attention(head(4, 1), head(2, 2), head(2, 3), {.scale = 0.2F}))));
+  }
+  EXPECT_EQ(results[0], results[1]);
+}
+
+TEST_F(PrefillAttentionTest, RefusesOperandsThatDoNotFit) {
+  const Tensor q = random({1, 4, 10, 16}, 1);
+  const Tensor k = random({1, 2, 10, 16}, 2);
+  const auto run = [](const Tensor& a, const Tensor& b, const Tensor& c, std::int64_t window = 0) {
+    return scaled_dot_product_attention(a, b, c, {.sliding_window_size = window});
+  };
+  EXPECT_INVALID(run(q, random({1, 3, 10, 16}, 2), k), "the query heads must be a multiple of the KV heads");
+  EXPECT_INVALID(run(q, random({1, 2, 11, 16}, 2), k), "k must have the shape [1, 2, 10, 16]");
+  EXPECT_INVALID(run(q, k, random({1, 2, 11, 16}, 2)), "v must have the shape [1, 2, 10, 16]");
+  EXPECT_INVALID(run(random({2, 4, 10, 16}, 1), k, k), "q [1, Hq, S, D] and k [1, Hkv, S, D] are required");
+  EXPECT_INVALID(run(random({4, 16}, 1), k, k), "q [1, Hq, S, D] and k [1, Hkv, S, D] are required");
+  EXPECT_INVALID(run(q, k, Tensor()), "v must be a floating-point tensor");
+  EXPECT_INVALID(run(q, k, k, -1), "sliding_window_size must be 0 (none) or more; received -1");
+}
+
+} // namespace
+} // namespace tessera::ops

@@ -1,0 +1,96 @@
+#include "tessera/ops/transformer/heads.hpp"
+
+#include "tests/ops/ops_fixture.hpp"
+
+namespace tessera::ops {
+namespace {
+
+struct Case {
+  std::int64_t rows, heads, kv_heads, head_dim;
+};
+// Head dimensions that fill no face, cross faces and tiles; more heads than a tile has rows.
+const std::vector<Case> kCases = {{1, 2, 1, 8}, {5, 4, 2, 16}, {32, 8, 2, 64}, {33, 3, 3, 40}, {2, 40, 8, 24}};
+
+/// Heads first .. first + count of rows [R, heads D]: as [H, R, D] in prefill, as [R, H, D] in decode.
+HostTensor pick(const HostTensor& fused, const Case& c, std::int64_t first, std::int64_t count, bool decode) {
+  HostTensor result{decode ? Shape{1, c.rows, count, c.head_dim} : Shape{1, count, c.rows, c.head_dim}, {}};
+  const std::int64_t outer = decode ? c.rows : count;
+  const std::int64_t inner = decode ? count : c.rows;
+  for (std::int64_t i = 0; i < outer; ++i) {
+    for (std::int64_t j = 0; j < inner; ++j) {
+      const auto row = fused.row(decode ? i : j);
+      const auto begin = row.begin() + (first + (decode ? j : i)) * c.head_dim;
+      result.data.insert(result.data.end(), begin, begin + c.head_dim);
+    }
+  }
+  return result;
+}
+
+class HeadsOfFormat : public OpsTest, public testing::WithParamInterface<DataType> {};
+INSTANTIATE_TEST_SUITE_P(Formats, HeadsOfFormat,
+                         testing::Values(DataType::FLOAT32, DataType::BFLOAT16, DataType::BFLOAT8_B), test::dtype_name);
+
+TEST_P(HeadsOfFormat, SplitTheFusedProjection) {
+  for (const Case& c : kCases) {
+    const HostTensor values = random_values({1, 1, c.rows, (c.heads + 2 * c.kv_heads) * c.head_dim}, 1);
+    const HostTensor stored = rounded(values, GetParam());
+    const CreateHeadsOptions options{.num_heads = c.heads, .num_kv_heads = c.kv_heads, .memory_config = kL1Interleaved};
+    for (const bool decode : {false, true}) {
+      const Tensor fused = upload(values, GetParam());
+      const QkvHeads parts =
+          decode ? nlp_create_qkv_heads_decode(fused, options) : nlp_create_qkv_heads(fused, options);
+      const auto expect_heads = [&](const Tensor& part, std::int64_t first, std::int64_t count) {
+        const HostTensor expected = pick(stored, c, first, count, decode);
+        EXPECT_EQ(part.shape(), expected.shape);
+        EXPECT_EQ(part.memory_config(), kL1Interleaved);
+        // Groups of a block format are cut anew when D is no multiple of 16.
+        EXPECT_EQ(bits_of(to_host(part)), bits_of(rounded(expected, GetParam()))) << c.head_dim << " decode " << decode;
+        expect_zero_padding(part);
+      };
+      expect_heads(parts.q, 0, c.heads);
+      expect_heads(parts.k, c.heads, c.kv_heads);
+      expect_heads(parts.v, c.heads + c.kv_heads, c.kv_heads);
+    }
+  }
+}
+
+TEST_P(HeadsOfFormat, JoinIsTheInverseOfSplit) {
+  for (const Case& c : kCases) {
+    const HostTensor values = random_values({1, 1, c.rows, c.heads * c.head_dim}, 2);
+    for (const bool decode : {false, true}) {
+      const HostTensor heads = pick(values, c, 0, c.heads, decode);
+      const Tensor input = upload(heads, GetParam());
+      const Tensor joined = decode ? nlp_concat_heads_decode(input) : nlp_concat_heads(input);
+      EXPECT_EQ(joined.shape(), values.shape);
+      const HostTensor stored = rounded(heads, GetParam());
+      HostTensor expected = values;
+      for (std::int64_t row = 0; row < c.rows; ++row) {
+        for (std::int64_t head = 0; head < c.heads; ++head) {
+          const auto from = stored.row(decode ? row * c.heads + head : head * c.rows + row);
+          std::copy(from.begin(), from.end(), expected.data.begin() + (row * c.heads + head) * c.head_dim);
+        }
+      }
+      EXPECT_EQ(bits_of(to_host(joined)), bits_of(rounded(expected, GetParam()))) << c.head_dim << " decode " << decode;
+      expect_zero_padding(joined);
+    }
+  }
+}
+
+using HeadsTest = OpsTest;
+
+TEST_F(HeadsTest, RefuseWidthsThatAreNotWholeHeads) {
+  const Tensor fused = random({1, 1, 4, 64}, 1);
+  EXPECT_INVALID(nlp_create_qkv_heads(fused, {.num_heads = 3, .num_kv_heads = 1}),
+                 "[nlp_create_qkv_heads] input_tensor [1, 1, R, (num_heads + 2 num_kv_heads) D] is required");
+  EXPECT_INVALID(nlp_create_qkv_heads_decode(fused, {.num_heads = 0, .num_kv_heads = 1}),
+                 "[nlp_create_qkv_heads_decode]");
+  EXPECT_INVALID(nlp_create_qkv_heads(random({1, 2, 4, 64}, 1), {.num_heads = 2, .num_kv_heads = 1}),
+                 "received [1, 2, 4, 64]");
+  EXPECT_INVALID(nlp_create_qkv_heads(Tensor(), {.num_heads = 2, .num_kv_heads = 1}), "input_tensor must be");
+  EXPECT_INVALID(nlp_concat_heads(random({4, 64}, 1)), "[nlp_concat_heads] input_tensor must have the shape [1, H, S");
+  EXPECT_INVALID(nlp_concat_heads_decode(random({2, 2, 4, 64}, 1)),
+                 "[nlp_concat_heads_decode] input_tensor must have the shape [1, B, H");
+}
+
+} // namespace
+} // namespace tessera::ops

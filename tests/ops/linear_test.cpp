@@ -1,0 +1,132 @@
+#include "tessera/ops/matmul/linear.hpp"
+
+#include "tests/ops/ops_fixture.hpp"
+
+namespace tessera::ops {
+namespace {
+
+/// a [.., M, K] x w [.., K, N] + bias in double. An fp32 sum of K products in any order is within K half ulps of the
+/// sum of magnitudes (Higham, "Accuracy and Stability of Numerical Algorithms", section 3.1); two more for the bias.
+std::vector<Expected> reference(const HostTensor& a, const HostTensor& w, const HostTensor* bias) {
+  const std::int64_t rows = a.shape[-2];
+  const std::int64_t depth = a.shape[-1];
+  const std::int64_t columns = w.shape[-1];
+  std::vector<Expected> result;
+  for (std::int64_t i = 0; i < rows; ++i) {
+    for (std::int64_t j = 0; j < columns; ++j) {
+      double sum = bias == nullptr ? 0 : bias->data[static_cast<std::size_t>(j)];
+      double magnitude = std::fabs(sum);
+      for (std::int64_t k = 0; k < depth; ++k) {
+        const double product = double{a.row(i)[static_cast<std::size_t>(k)]} * w.row(k)[static_cast<std::size_t>(j)];
+        sum += product;
+        magnitude += std::fabs(product);
+      }
+      result.push_back({sum, static_cast<double>(depth + 2) * kHalfUlp * magnitude});
+    }
+  }
+  return result;
+}
+
+struct Formats {
+  DataType input;
+  DataType weight;
+  DataType output;
+};
+std::string formats_name(const testing::TestParamInfo<Formats>& test) {
+  const auto& [input, weight, output] = test.param;
+  return fmt::format("{}x{}to{}", to_string(input), to_string(weight), to_string(output));
+}
+class LinearOfFormats : public OpsTest, public testing::WithParamInterface<Formats> {};
+INSTANTIATE_TEST_SUITE_P(Formats, LinearOfFormats,
+                         testing::Values(Formats{DataType::FLOAT32, DataType::FLOAT32, DataType::FLOAT32},
+                                         Formats{DataType::FLOAT32, DataType::BFLOAT16, DataType::FLOAT32},
+                                         Formats{DataType::BFLOAT16, DataType::BFLOAT16, DataType::BFLOAT16},
+                                         Formats{DataType::BFLOAT16, DataType::BFLOAT8_B, DataType::BFLOAT16},
+                                         Formats{DataType::BFLOAT16, DataType::BFLOAT4_B, DataType::BFLOAT16},
+                                         Formats{DataType::BFLOAT16, DataType::BFLOAT2_B, DataType::BFLOAT16},
+                                         Formats{DataType::BFLOAT8_B, DataType::BFLOAT8_B, DataType::BFLOAT8_B},
+                                         Formats{DataType::BFLOAT16, DataType::FLOAT32, DataType::BFLOAT4_B}),
+                         formats_name);
+
+TEST_P(LinearOfFormats, AgreesWithDoublePrecision) {
+  struct Extents {
+    std::int64_t m, k, n;
+  };
+  for (const auto& [m, k, n] :
+       {Extents{1, 32, 32}, {1, 100, 70}, {5, 8, 33}, {32, 96, 64}, {33, 40, 100}, {70, 1, 1}}) {
+    const HostTensor a = random_values({1, 1, m, k}, 1);
+    const HostTensor w = random_values({1, 1, k, n}, 2);
+    const HostTensor b = random_values({1, 1, 1, n}, 3);
+    const Tensor device_a = upload(a, GetParam().input);
+    const Tensor device_w = upload(w, GetParam().weight);
+    const HostTensor stored_a = rounded(a, GetParam().input);
+    const HostTensor stored_w = rounded(w, GetParam().weight);
+    const Tensor plain = linear(device_a, device_w, {.dtype = GetParam().output});
+    EXPECT_EQ(plain.shape(), (Shape{1, 1, m, n}));
+    expect_close(to_host(plain), reference(stored_a, stored_w, nullptr), GetParam().output);
+    expect_zero_padding(plain);
+    const Tensor with_bias =
+        linear(device_a, device_w, {.bias = upload(b, DataType::BFLOAT16), .dtype = GetParam().output});
+    const HostTensor stored_b = rounded(b, DataType::BFLOAT16);
+    expect_close(to_host(with_bias), reference(stored_a, stored_w, &stored_b), GetParam().output);
+    expect_zero_padding(with_bias);
+  }
+}
+
+TEST_P(LinearOfFormats, ARowHasTheSameBitsAloneAndAmongOthers) {
+  const HostTensor all = random_values({1, 1, 70, 200}, 4);
+  const Tensor w = random({1, 1, 200, 96}, 5, GetParam().weight);
+  const auto rows = [&](std::int64_t first, std::int64_t count) {
+    const auto* from = all.data.data() + first * 200;
+    const HostTensor part{{1, 1, count, 200}, {from, from + count * 200}};
+    return to_host(linear(upload(part, GetParam().input), w, {.dtype = GetParam().output}));
+  };
+  const HostTensor together = rows(0, 70);
+  for (const std::int64_t count : {1, 2, 7, 31, 32}) {
+    const HostTensor some = rows(3, count);
+    for (std::int64_t row = 0; row < count; ++row) {
+      const auto expected = together.row(3 + row);
+      EXPECT_TRUE(std::equal(expected.begin(), expected.end(), some.row(row).begin())) << row << " of " << count;
+    }
+  }
+}
+
+TEST_P(LinearOfFormats, GivesTheSameBitsWithOneThreadAndTwo) {
+  std::vector<std::vector<std::uint32_t>> results;
+  for (const int threads : {1, 2}) {
+    const auto other = runtime::MeshDevice::open({.threads = threads});
+    const Tensor a = to_device(*other, random_values({1, 1, 33, 300}, 6), GetParam().input);
+    const Tensor w = to_device(*other, random_values({1, 1, 300, 200}, 7), GetParam().weight);
+    results.push_back(bits_of(to_host(linear(a, w, {.dtype = GetParam().output}))));
+  }
+  EXPECT_EQ(results[0], results[1]);
+}
+
+using LinearTest = OpsTest;
+
+TEST_F(LinearTest, KeepsTheInputsPlaceUnlessToldOtherwise) {
+  const Tensor a = upload(random_values({1, 1, 1, 32}, 1), DataType::BFLOAT16, kL1Interleaved);
+  const Tensor w = random({1, 1, 32, 32}, 2);
+  EXPECT_EQ(linear(a, w, {}).memory_config(), kL1Interleaved);
+  EXPECT_EQ(linear(a, w, {.memory_config = kDramInterleaved}).memory_config(), kDramInterleaved);
+}
+
+TEST_F(LinearTest, RefusesOperandsThatDoNotFit) {
+  const Tensor a = random({1, 1, 4, 64}, 1);
+  const Tensor w = random({1, 1, 64, 32}, 2);
+  EXPECT_INVALID(linear(a, random({1, 1, 32, 64}, 1), {}), "[linear] the last extent of input_tensor_a must equal");
+  EXPECT_INVALID(linear(random({1, 2, 4, 64}, 1), w, {}), "[linear] one matrix each is required");
+  EXPECT_INVALID(linear(a, random({1, 2, 64, 32}, 1), {}), "[linear] one matrix each is required");
+  EXPECT_INVALID(linear(a, Tensor(), {}), "[linear] weight must be a floating-point tensor");
+  EXPECT_INVALID(linear(Tensor(), w, {}), "[linear] input_tensor_a must be a floating-point tensor");
+  EXPECT_INVALID(linear(integers_to_device(*device, {1, 64}, std::vector<std::int32_t>(64)), w, {}),
+                 "received INT32 [1, 64] ROW_MAJOR");
+  EXPECT_INVALID(linear(a, w, {.bias = random({1, 1, 1, 64}, 1)}), "[linear] bias must have the shape [1, 1, 1, 32]");
+  EXPECT_INVALID(linear(a, w, {.dtype = DataType::INT32}), "[linear] dtype must be a floating-point format");
+  const auto other = runtime::MeshDevice::open({.threads = 1});
+  EXPECT_INVALID(linear(a, to_device(*other, random_values({1, 1, 64, 32}, 1), DataType::BFLOAT16), {}),
+                 "[linear] all tensors must lie on one device; weight lies on another");
+}
+
+} // namespace
+} // namespace tessera::ops
