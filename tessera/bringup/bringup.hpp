@@ -23,9 +23,9 @@ struct Inputs {
   const Material& material; ///< at least one text; a prompt for the stages that continue one
   /// Names the checkpoint's content: see `checkpoint_identity`.
   std::string identity{};
-  /// For the baseline's check of the tensors; null: the check is left out.
+  /// For the baseline's check of the tensors, with what `models::expected_tensors` says; null: the check is left out.
   const checkpoint::Checkpoint* checkpoint = nullptr;
-  std::vector<TensorExpectation> expected_tensors{};
+  std::vector<nn::TensorExpectation> expected_tensors{};
   /// Ids as text, where there is a tokenizer; without one the report shows ids and says so.
   std::function<std::string(std::span<const std::int32_t>)> decode_text{};
 };

@@ -15,13 +15,15 @@ Row problem(std::string module, std::string note, std::string advice) {
   return {.module = std::move(module), .passed = false, .advice = std::move(advice), .notes = {std::move(note)}};
 }
 
-/// Buffers that older exports store beside the weights; no model reads them.
-bool is_known_buffer(const std::string& name) {
-  return name.ends_with(".rotary_emb.inv_freq") || name.ends_with(".attention.bias") ||
-         name.ends_with(".attention.masked_bias");
+/// Row for a stored tensor that the config ties to `embedding`, when their values differ.
+void check_tied(const checkpoint::TensorView& tensor, const checkpoint::TensorView& embedding, std::vector<Row>& rows) {
+  if (std::equal(tensor.data.begin(), tensor.data.end(), embedding.data.begin(), embedding.data.end())) return;
+  rows.push_back(problem(tensor.name, fmt::format("the config ties it to {}, but its values differ", embedding.name),
+                         "set tie_word_embeddings to false if the stored tensor is meant"));
 }
 
-void check_one(const checkpoint::Checkpoint& checkpoint, const TensorExpectation& expected, std::vector<Row>& rows) {
+void check_one(const checkpoint::Checkpoint& checkpoint, const nn::TensorExpectation& expected,
+               std::vector<Row>& rows) {
   if (!checkpoint.contains(expected.name)) {
     if (expected.optional) return;
     const auto nearest = checkpoint::nearest_names(expected.name, checkpoint.tensor_names(), 1);
@@ -44,29 +46,27 @@ void check_one(const checkpoint::Checkpoint& checkpoint, const TensorExpectation
   } else if (!checkpoint::is_floating_point(tensor.dtype)) {
     rows.push_back(problem(expected.name, fmt::format("must be floating point; received {}", to_string(tensor.dtype)),
                            "quantized weights are not read: take the checkpoint in BF16, F16 or F32"));
-  } else if (!expected.equals.empty() && checkpoint.contains(expected.equals)) {
-    const checkpoint::TensorView& other = checkpoint.tensor(expected.equals);
-    if (!std::equal(tensor.data.begin(), tensor.data.end(), other.data.begin(), other.data.end())) {
-      rows.push_back(problem(expected.name,
-                             fmt::format("the config ties it to {}, but its values differ", expected.equals),
-                             "set tie_word_embeddings to false if the stored tensor is meant"));
-    }
   }
 }
 
 } // namespace
 
 std::vector<Row> check_tensors(const checkpoint::Checkpoint& checkpoint,
-                               const std::vector<TensorExpectation>& expectations) {
+                               const std::vector<nn::TensorExpectation>& expectations) {
   std::vector<Row> rows;
   std::set<std::string> known;
-  for (const TensorExpectation& expected : expectations) {
+  for (const nn::TensorExpectation& expected : expectations) {
     known.insert(expected.name);
     check_one(checkpoint, expected, rows);
+    const nn::TensorExpectation& embedding = expectations.front();
+    const bool tied = expected.optional && expected.shape == embedding.shape;
+    if (tied && checkpoint.contains(expected.name) && checkpoint.contains(embedding.name)) {
+      check_tied(checkpoint.tensor(expected.name), checkpoint.tensor(embedding.name), rows);
+    }
   }
   const std::vector<std::string> names = checkpoint.tensor_names();
   for (const std::string& name : names) {
-    if (known.contains(name) || is_known_buffer(name)) continue;
+    if (known.contains(name)) continue;
     rows.push_back(problem(name, "unused: no part of the model reads it",
                            "check num_hidden_layers, the bias switches and the architecture in config.json"));
   }

@@ -4,26 +4,13 @@
 
 #include "tessera/bringup/bringup.hpp"
 #include "tessera/bringup/live_reference.hpp"
+#include "tests/base/temporary_folder.hpp"
 #include "tests/bringup/faulty_model.hpp"
 #include "tests/generate/tiny_model.hpp"
 
 namespace tessera::testing {
 
-/// A folder of its own for a test, removed at the end.
-class TemporaryFolder {
- public:
-  TemporaryFolder() {
-    std::string name = (std::filesystem::temp_directory_path() / "tessera_bringup_XXXXXX").string();
-    path_ = mkdtemp(name.data());
-  }
-  ~TemporaryFolder() { std::filesystem::remove_all(path_); }
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-  const std::filesystem::path& path() const { return path_; }
-
- private:
-  std::filesystem::path path_;
-};
+using test::TemporaryFolder;
 
 /// A device with bfloat16 weights, an fp32 reference of the same weights, and something to run on.
 struct Bench {

@@ -162,6 +162,23 @@ TEST(Stages, GenerationShowsBothTexts) {
   EXPECT_EQ(report.stages[0].rows.at(0).notes.at(1), "device:    \"<5>\\n\"");
 }
 
+TEST(Stages, TeacherForcingJudgesTokensWhereTheReferencePredictsTheText) {
+  Bench bench;
+  const Row random_text = bench.run({.stages = {"teacher-forcing"}}).stages[0].rows.at(0);
+  EXPECT_EQ(random_text.figures.at(3).name, "top1");
+  EXPECT_FALSE(random_text.figures[3].bound.has_value());
+  EXPECT_TRUE(random_text.notes.at(0).starts_with("top-1 and top-5 are not judged"));
+
+  Ids own_text{1};
+  const Ids continuation = *bench.reference.continuation(own_text, 40);
+  own_text.insert(own_text.end(), continuation.begin(), continuation.end());
+  bench.material.texts = {own_text};
+  const Row row = bench.run({.stages = {"teacher-forcing"}}).stages[0].rows.at(0);
+  EXPECT_EQ(row.figures.at(3).bound->limit, 0.96);
+  EXPECT_DOUBLE_EQ(row.figures.at(4).bound->limit, 1.0 - 1.0 / 41); // one miss in 41 positions is allowed
+  EXPECT_TRUE(row.notes.empty());
+}
+
 TEST(Stages, AllLayersAreTakenWhenAskedFor) {
   Bench bench;
   const Report some = bench.run({.stages = {"decoder-layer"}});

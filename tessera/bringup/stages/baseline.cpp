@@ -3,7 +3,6 @@
 
 #include "tessera/bringup/stages/stage_support.hpp"
 #include "tessera/bringup/stages/stages.hpp"
-#include "tessera/metrics/logits.hpp"
 
 namespace tessera::bringup {
 namespace {
@@ -27,35 +26,25 @@ Row check_ids(const Material& material, std::int64_t vocab_size) {
   return row;
 }
 
-/// Mean cross entropy of the texts' next ids under the reference.
-Row reference_loss(const StageContext& context) {
+Row judge_loss(const StageContext& context) {
   Row row{.module = "reference on the text"};
-  double sum = 0.0;
-  std::int64_t count = 0;
-  for (const Ids& text : context.material().texts) {
-    const ReferenceOutput* output = context.reference().sequence(text);
-    context.advance(static_cast<std::int64_t>(text.size()), "reference on the text");
-    if (output == nullptr) continue;
-    const std::int64_t first = output->first_position(text.size());
-    for (std::int64_t position = first; position + 1 < static_cast<std::int64_t>(text.size()); ++position) {
-      sum += metrics::cross_entropy(output->logits.row(position - first), text[static_cast<std::size_t>(position) + 1]);
-      ++count;
-    }
-  }
-  if (count == 0) {
-    row.notes.push_back("the texts are too short for a loss");
+  const TextLoss loss = reference_loss(context, true);
+  if (loss.positions == 0) {
+    row.notes.push_back("no loss: the texts are too short, or their logits are not known");
     return row;
   }
-  const double loss = sum / static_cast<double>(count);
-  row.figures = {{"loss", loss, {}}, {"perplexity", std::exp(loss), {}}, {"positions", static_cast<double>(count), {}}};
-  row.passed = std::isfinite(loss);
-  if (!row.passed) row.advice = "the reference's logits are not finite: check the weights for NaN and infinity";
-  const double guessing = std::log(static_cast<double>(context.device().info().vocab_size));
-  if (row.passed && loss >= guessing) {
+  row.figures = {{"loss", loss.mean, {}},
+                 {"perplexity", std::exp(loss.mean), {}},
+                 {"positions", static_cast<double>(loss.positions), {}}};
+  row.passed = std::isfinite(loss.mean);
+  const std::int64_t vocab_size = context.device().info().vocab_size;
+  if (!row.passed) {
+    row.advice = "the reference's logits are not finite: check the weights for NaN and infinity";
+  } else if (!loss.better_than_guessing(vocab_size)) {
     row.notes.push_back(
         fmt::format("no better than guessing, which has loss {:.2f}: are text, tokenizer and weights of "
                     "one kind? (random weights do this)",
-                    guessing));
+                    std::log(static_cast<double>(vocab_size))));
   }
   return row;
 }
@@ -72,7 +61,7 @@ std::vector<Row> baseline(const StageContext& context) {
   }
   if (const auto info = context.reference().info()) rows.push_back(check_dimensions(model, *info));
   rows.push_back(check_ids(context.material(), model.vocab_size));
-  if (rows.back().passed) rows.push_back(reference_loss(context));
+  if (rows.back().passed) rows.push_back(judge_loss(context));
   return rows;
 }
 

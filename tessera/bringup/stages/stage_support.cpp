@@ -1,8 +1,10 @@
 #include "tessera/bringup/stages/stage_support.hpp"
 
 #include <algorithm>
+#include <cmath>
 
 #include "tessera/bringup/advice.hpp"
+#include "tessera/metrics/logits.hpp"
 
 namespace tessera::bringup {
 
@@ -18,6 +20,28 @@ std::int64_t prompt_positions(const StageContext& context) {
     sum += static_cast<std::int64_t>(ids.size()) + context.options().generation_tokens;
   }
   return sum;
+}
+
+bool TextLoss::better_than_guessing(std::int64_t vocab_size) const {
+  return positions > 0 && mean < std::log(static_cast<double>(vocab_size));
+}
+
+TextLoss reference_loss(const StageContext& context, bool advance) {
+  TextLoss loss;
+  double sum = 0.0;
+  for (const Ids& text : context.material().texts) {
+    const ReferenceOutput* output = context.reference().sequence(text);
+    const auto length = static_cast<std::int64_t>(text.size());
+    context.advance(advance ? length : 0, "reference on the text");
+    if (output == nullptr) continue;
+    const std::int64_t first = output->first_position(text.size());
+    for (std::int64_t position = first; position + 1 < length; ++position) {
+      sum += metrics::cross_entropy(output->logits.row(position - first), text[static_cast<std::size_t>(position) + 1]);
+      ++loss.positions;
+    }
+  }
+  if (loss.positions > 0) loss.mean = sum / static_cast<double>(loss.positions);
+  return loss;
 }
 
 std::vector<ForcedPrompt> forced_prompts(const StageContext& context) {

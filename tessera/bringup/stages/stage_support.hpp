@@ -10,6 +10,19 @@ std::int64_t text_positions(const StageContext& context);
 /// Positions of all prompts and their continuations.
 std::int64_t prompt_positions(const StageContext& context);
 
+/// The reference's mean cross entropy of the texts' next ids, in nats.
+struct TextLoss {
+  double mean = 0.0;
+  std::int64_t positions = 0; ///< 0: the texts are too short, or their logits are not known
+
+  /// Better than the same probability for every token. Otherwise the best tokens are near ties, and agreement about
+  /// them says nothing: random weights do this.
+  bool better_than_guessing(std::int64_t vocab_size) const;
+};
+
+/// `advance` tells each text's positions as the stage's progress.
+TextLoss reference_loss(const StageContext& context, bool advance);
+
 /// A prompt, what the reference makes of it, and its logits there.
 struct ForcedPrompt {
   std::size_t number = 0; // among the material's prompts

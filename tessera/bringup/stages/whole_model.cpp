@@ -10,6 +10,10 @@
 namespace tessera::bringup {
 namespace {
 
+constexpr const char* kTiesNote =
+    "top-1 and top-5 are not judged: the reference does no better than guessing on this text, its best tokens are near "
+    "ties";
+
 /// Texts with their expected results.
 struct JudgedTexts {
   std::vector<Ids> ids;
@@ -143,7 +147,10 @@ std::vector<Row> teacher_forcing(const StageContext& context) {
     const auto length = static_cast<std::int64_t>(texts.ids[i].size());
     add_logits(logits, *texts.expected[i], on_text[i], texts.ids[i].size(), 0, length);
   }
-  rows.push_back(logits_row(context, "text", logits, true));
+  // Where the reference itself does no better than guessing, its best tokens are near ties.
+  const bool judge_tokens = reference_loss(context, false).better_than_guessing(context.device().info().vocab_size);
+  rows.push_back(logits_row(context, "text", logits, judge_tokens));
+  if (!judge_tokens) rows.back().notes.push_back(kTiesNote);
   if (context.material().prompts.empty()) return rows;
 
   const std::vector<ForcedPrompt> prompts = forced_prompts(context);
@@ -161,7 +168,7 @@ std::vector<Row> teacher_forcing(const StageContext& context) {
     const auto length = static_cast<std::int64_t>(sequences[i].size());
     add_logits(logits, *prompts[i].expected, outputs[i], sequences[i].size(), first, length);
   }
-  rows.push_back(logits_row(context, "reference tokens", logits, true));
+  rows.push_back(logits_row(context, "reference tokens", logits, judge_tokens));
   return rows;
 }
 
