@@ -37,21 +37,20 @@ inline Vec decode_scaled(const std::byte* tile, const float* scales, std::int64_
   }
 }
 
-/// Calls `body(k, row)` for rows 0 to `steps` - 1 of a tile, `row` being its 32 values. REQUIRES: make_scales was true.
+/// Calls `body(k, v, part)` for vector v of rows 0 to `steps` - 1 of a tile. REQUIRES: make_scales was true.
 /// Inlined by force, like `body`: a sum that a call reaches by reference lives in memory, which costs a factor of
 /// three.
 template <DataType D, typename Body>
-[[gnu::always_inline]] inline void for_each_row(const std::byte* tile, const float* scales, std::int64_t steps,
-                                                const Body& body) {
+[[gnu::always_inline]] inline void for_each_part(const std::byte* tile, const float* scales, std::int64_t steps,
+                                                 const Body& body) {
   for (std::int64_t face = 0; face < 2; ++face) {
     const std::int64_t end = smaller(steps - face * kFaceHeight, kFaceHeight);
     for (std::int64_t r = 0; r < end; ++r) {
-      Vec row[kVectors];
 #pragma GCC unroll 4
       for (std::int64_t v = 0; v < kVectors; ++v) {
-        row[v] = decode_scaled<D>(tile, scales, (face * 2 + v / kParts) * kFaceHeight + r, v % kParts);
+        const std::int64_t group = (face * 2 + v / kParts) * kFaceHeight + r;
+        body(face * kFaceHeight + r, v, decode_scaled<D>(tile, scales, group, v % kParts));
       }
-      body(face * kFaceHeight + r, row);
     }
   }
 }
@@ -61,10 +60,8 @@ template <DataType D>
 [[gnu::noinline]] void widen_tile(const std::byte* tile, float* out) {
   alignas(64) float scales[kGroups];
   if (make_scales<D>(tile, scales)) {
-    for_each_row<D>(tile, scales, kTileHeight, [&](std::int64_t k, const Vec(&row)[kVectors]) {
-#pragma GCC unroll 4
-      for (int v = 0; v < kVectors; ++v) store(out + k * kTileWidth + v * kLanes, row[v]);
-    });
+    for_each_part<D>(tile, scales, kTileHeight,
+                     [&](std::int64_t k, std::int64_t v, Vec part) { store(out + k * kTileWidth + v * kLanes, part); });
     return;
   }
   for (std::int64_t row = 0; row < kTileHeight; ++row) {
@@ -95,58 +92,54 @@ inline void add_panel(const float* a, std::int64_t a_stride, std::int64_t rows, 
   }
 }
 
-/// One tile of weights whose exponents allow no scale; out of line, lest it take registers from matmul_fused.
-template <DataType D>
-[[gnu::noinline]] void add_unscaled_tile(const float* a, std::int64_t a_stride, std::int64_t rows, std::int64_t depth,
-                                         const std::byte* tile, float* out) {
-  alignas(64) float panel[kTileElements];
-  widen_tile<D>(tile, panel);
-  add_panel(a, a_stride, rows, depth, panel, true, out);
-}
-
-/// Few rows: the weights are read once and never leave the registers.
+/// out[kRows, 32] += a * weights over the tiles of a column, up to the first one whose exponents allow no scale. Gives
+/// the depth done. The weights are read once and never leave the registers. No call in here: the sums would not survive
+/// it.
 template <DataType D, int kRows>
-inline void matmul_fused(const float* a, std::int64_t a_stride, std::int64_t depth, const std::byte* column,
-                         float* out) {
+[[gnu::noinline]] std::int64_t add_scaled_tiles(const float* a, std::int64_t a_stride, std::int64_t depth,
+                                                const std::byte* column, float* out) {
   Vec sum[kRows][kVectors];
 #pragma GCC unroll 16
   for (int i = 0; i < kRows; ++i) {
 #pragma GCC unroll 4
-    for (int v = 0; v < kVectors; ++v) sum[i][v] = zero();
+    for (int v = 0; v < kVectors; ++v) sum[i][v] = load(out + i * kTileWidth + v * kLanes);
   }
-  const auto store_sums = [&]() __attribute__((always_inline)) {
-#pragma GCC unroll 16
-    for (int i = 0; i < kRows; ++i) {
-#pragma GCC unroll 4
-      for (int v = 0; v < kVectors; ++v) store(out + i * kTileWidth + v * kLanes, sum[i][v]);
-    }
-  };
   alignas(64) float scales[kGroups];
-  for (std::int64_t start = 0; start < depth; start += kTileHeight) {
-    const std::int64_t steps = smaller(kTileHeight, depth - start);
+  std::int64_t start = 0;
+  for (; start < depth && make_scales<D>(column, scales); start += kTileHeight) {
     if constexpr (D != DataType::FLOAT32) prefetch_range(column + kPrefetchBytes, Format<D>::kTileBytes);
-    if (!make_scales<D>(column, scales)) {
-      store_sums();
-      add_unscaled_tile<D>(a + start, a_stride, kRows, steps, column, out);
+    for_each_part<D>(
+        column, scales, smaller(kTileHeight, depth - start),
+        [&](std::int64_t k, std::int64_t v, Vec part) __attribute__((always_inline)) {
 #pragma GCC unroll 16
-      for (int i = 0; i < kRows; ++i) {
-#pragma GCC unroll 4
-        for (int v = 0; v < kVectors; ++v) sum[i][v] = load(out + i * kTileWidth + v * kLanes);
-      }
-    } else {
-      for_each_row<D>(
-          column, scales, steps, [&](std::int64_t k, const Vec(&row)[kVectors]) __attribute__((always_inline)) {
-#pragma GCC unroll 16
-            for (int i = 0; i < kRows; ++i) {
-              const Vec value = broadcast(a[i * a_stride + start + k]);
-#pragma GCC unroll 4
-              for (int v = 0; v < kVectors; ++v) sum[i][v] = fma(value, row[v], sum[i][v]);
-            }
-          });
-    }
+          for (int i = 0; i < kRows; ++i) {
+            sum[i][v] = fma(broadcast(a[i * a_stride + start + k]), part, sum[i][v]);
+          }
+        });
     column += Format<D>::kTileBytes;
   }
-  store_sums();
+#pragma GCC unroll 16
+  for (int i = 0; i < kRows; ++i) {
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) store(out + i * kTileWidth + v * kLanes, sum[i][v]);
+  }
+  return start;
+}
+
+/// Few rows: weights go from memory to the sums directly.
+template <DataType D, int kRows>
+inline void matmul_fused(const float* a, std::int64_t a_stride, std::int64_t depth, const std::byte* column,
+                         float* out) {
+  for (std::int64_t i = 0; i < kRows * kTileWidth; i += kLanes) store(out + i, zero());
+  for (std::int64_t done = 0; done < depth;) {
+    const std::byte* tile = column + done / kTileHeight * Format<D>::kTileBytes;
+    done += add_scaled_tiles<D, kRows>(a + done, a_stride, depth - done, tile, out);
+    if (done >= depth) break;
+    alignas(64) float panel[kTileElements];
+    widen_tile<D>(column + done / kTileHeight * Format<D>::kTileBytes, panel);
+    add_panel(a + done, a_stride, kRows, smaller(kTileHeight, depth - done), panel, true, out);
+    done += kTileHeight;
+  }
 }
 
 /// Many rows: a panel of weights is widened once and stays in the level 1 cache while all rows pass.
