@@ -8,8 +8,10 @@ std::int64_t DecoderConfig::parameters() const {
   const std::int64_t attention = hidden_size * (2 * attention_width() + 2 * kv_width());
   const std::int64_t mlp = 3 * hidden_size * intermediate_size;
   const std::int64_t norms = 2 * hidden_size;
+  const std::int64_t biases = (qkv_bias ? attention_width() + 2 * kv_width() : 0) + (o_bias ? hidden_size : 0) +
+                              (mlp_bias ? 2 * intermediate_size + hidden_size : 0);
   const std::int64_t embeddings = vocab_size * hidden_size * (tied_embeddings ? 1 : 2);
-  return layers * (attention + mlp + norms) + embeddings + hidden_size;
+  return layers * (attention + mlp + norms + biases) + embeddings + hidden_size;
 }
 
 std::string DecoderNames::of_layer(std::int64_t number, const std::string& part) const {

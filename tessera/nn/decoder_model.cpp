@@ -78,6 +78,18 @@ void capture(HiddenStates* hidden_states, const tensor::Tensor& x) {
   hidden_states->push_back(std::move(state));
 }
 
+/// The options, checked: what a constructor's members are made from.
+const DecoderModel::Options& checked(const DecoderModel::Options& options, const DecoderConfig& config) {
+  base::require(1 <= options.max_users && options.max_users <= kMaxUsers,
+                "[load] 1 to {} users are possible, a row of a tile each; received {}", kMaxUsers, options.max_users);
+  base::require(options.context >= 1, "[load] a context of 1 position or more is required; received {}",
+                options.context);
+  base::require(static_cast<std::int64_t>(config.sliding_window.size()) >= config.layers,
+                "[load] a sliding window (0: none) for each of {} layers is required; received {}", config.layers,
+                config.sliding_window.size());
+  return options;
+}
+
 HostTensor as_rows(HostTensor tensor) {
   tensor.shape = Shape{tensor.shape[-2], tensor.shape[-1]};
   return tensor;
@@ -89,7 +101,7 @@ DecoderModel::DecoderModel(std::shared_ptr<runtime::MeshDevice> device, const De
                            const DecoderNames& names, const WeightLoader& weights, const Options& options)
     : device_(std::move(device)),
       config_(config),
-      precision_(options.precision),
+      precision_(checked(options, config).precision),
       info_{.family = config.family,
             .layers = config.layers,
             .hidden_size = config.hidden_size,
@@ -106,8 +118,6 @@ DecoderModel::DecoderModel(std::shared_ptr<runtime::MeshDevice> device, const De
         const runtime::MemoryKindScope kind(*device_, runtime::MemoryKind::WEIGHTS);
         return RopeTables(*device_, config.rope, config.head_dim, options.context, options.precision.activation);
       }()) {
-  base::require(1 <= options.max_users && options.max_users <= kMaxUsers,
-                "[load] 1 to {} users are possible, a row of a tile each; received {}", kMaxUsers, options.max_users);
   const runtime::MemoryKindScope kind(*device_, runtime::MemoryKind::WEIGHTS);
   const std::string embedding_name = names.embedding + ".weight";
   const HostRows table = weights.rows(embedding_name, config.vocab_size, config.hidden_size);

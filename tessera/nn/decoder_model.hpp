@@ -10,6 +10,7 @@
 #include "tessera/nn/decoder_layer.hpp"
 #include "tessera/nn/precision.hpp"
 #include "tessera/nn/weights.hpp"
+#include "tessera/runtime/mesh_device.hpp"
 
 namespace tessera::nn {
 
@@ -24,6 +25,8 @@ class DecoderModel : public CausalLM {
     std::function<void(std::int64_t, std::int64_t)> progress;
   };
 
+  /// Puts the weights on the device. Throws InvalidArgument for impossible options, IoError for tensors that are
+  /// missing or misshapen, OutOfMemory when the card is too small.
   DecoderModel(std::shared_ptr<runtime::MeshDevice> device, const DecoderConfig& config, const DecoderNames& names,
                const WeightLoader& weights, const Options& options);
 

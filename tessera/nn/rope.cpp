@@ -49,8 +49,8 @@ std::vector<float> rope_frequencies(const RopeConfig& config, std::int64_t head_
 
 RopeTables::RopeTables(runtime::MeshDevice& device, const RopeConfig& config, std::int64_t head_dim,
                        std::int64_t positions, DataType dtype)
-    : dtype_(dtype) {
-  const TensorSpec spec{{1, 1, positions, head_dim}, dtype, Layout::ROW_MAJOR, kDramInterleaved};
+    : dtype_(is_block_float(dtype) ? DataType::BFLOAT16 : dtype) {
+  const TensorSpec spec{{1, 1, positions, head_dim}, dtype_, Layout::ROW_MAJOR, kDramInterleaved};
   const std::vector<float> frequencies = rope_frequencies(config, head_dim);
   cos_ = tensor::from_host(device, angle_rows(frequencies, positions, std::cos), spec, "rope.cos");
   sin_ = tensor::from_host(device, angle_rows(frequencies, positions, std::sin), spec, "rope.sin");

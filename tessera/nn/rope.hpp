@@ -32,6 +32,7 @@ std::vector<float> rope_frequencies(const RopeConfig& config, std::int64_t head_
 /// D].
 class RopeTables {
  public:
+  /// `dtype` is that of the activations. Tables stay in BFLOAT16 beside a block format, whose rows cannot be looked up.
   RopeTables(runtime::MeshDevice& device, const RopeConfig& config, std::int64_t head_dim, std::int64_t positions,
              DataType dtype);
 

@@ -1,0 +1,183 @@
+// One model code, several ways to run it: the records of a forward pass by preset and by mode.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <set>
+
+#include "tessera/base/error.hpp"
+#include "tests/nn/small_decoder.hpp"
+
+namespace tessera::nn {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::Contains;
+using ::testing::Each;
+using ::testing::Not;
+
+class Keeper : public runtime::QueueObserver {
+ public:
+  void after(runtime::MeshDevice&, const OpRecord& record, std::chrono::nanoseconds) override {
+    records.push_back(record);
+  }
+  std::vector<OpRecord> records;
+};
+
+/// The records of a prefill of 40 tokens and of a decode step of two users.
+std::vector<OpRecord> records_of(DecoderModel& model) {
+  Keeper keeper;
+  model.device().queue().add_observer(keeper);
+  model.forward_prefill(0, random_ids(40, 1), LogitsRows::LAST);
+  model.forward_decode({{1, 2}}, {{40, 0}});
+  model.device().synchronize();
+  model.device().queue().remove_observer(keeper);
+  return keeper.records;
+}
+
+/// A record without formats: what must be the same in every preset.
+std::string without_formats(const OpRecord& record) {
+  std::string text = fmt::format("{} in {}", record.name, record.scope);
+  const auto add = [&text](const std::vector<OperandRecord>& operands) {
+    for (const OperandRecord& operand : operands) {
+      text += fmt::format("; {} {} {} {}", operand.name, operand.spec.shape, to_string(operand.spec.layout),
+                          to_string(operand.spec.memory_config));
+    }
+  };
+  add(record.inputs);
+  text += " ->";
+  add(record.outputs);
+  for (const auto& [name, value] : record.attributes) {
+    if (name == "math_fidelity") continue; // follows from the weight's format
+    text += fmt::format("; {} ", name);
+    std::visit([&](const auto& held) { text += fmt::format("{}", held); }, value);
+  }
+  return text + fmt::format("; {} {}", record.work.matmul_flops, record.work.vector_flops);
+}
+std::vector<std::string> without_formats(const std::vector<OpRecord>& records) {
+  std::vector<std::string> texts;
+  for (const OpRecord& record : records) texts.push_back(without_formats(record));
+  return texts;
+}
+
+std::set<DataType> weight_formats(const std::vector<OpRecord>& records) {
+  std::set<DataType> formats;
+  for (const OpRecord& record : records) {
+    if (record.name == "linear") formats.insert(record.inputs.at(1).spec.dtype);
+  }
+  return formats;
+}
+
+TEST(PrecisionPresets, RunTheSameOpsAndDifferInFormatsOnly) {
+  DecoderConfig config = small_config_with_biases();
+  config.stored_dtype = DataType::FLOAT32;
+  const std::vector<OpRecord> full = records_of(*plan(config, "full", 2));
+  for (const char* preset : {"bf16", "bfp8", "bfp4", "accuracy", "performance"}) {
+    const std::vector<OpRecord> other = records_of(*plan(config, preset, 2));
+    EXPECT_EQ(without_formats(other), without_formats(full)) << preset;
+    EXPECT_NE(weight_formats(other), weight_formats(full)) << preset;
+  }
+  EXPECT_EQ(weight_formats(full), std::set{DataType::FLOAT32});
+}
+
+TEST(PrecisionPresets, RunTheSameOpsOnRealWeightsToo) {
+  const SmallDecoder small;
+  const std::vector<OpRecord> full = records_of(*small.load("full", 2));
+  const std::vector<OpRecord> accuracy = records_of(*small.load("accuracy", 2));
+  EXPECT_EQ(without_formats(accuracy), without_formats(full));
+  EXPECT_EQ(weight_formats(accuracy), std::set{DataType::BFLOAT8_B});
+}
+
+TEST(RecordMode, GivesTheRecordsAndAddressesOfExecuteMode) {
+  const SmallDecoder small;
+  const std::vector<OpRecord> executed = records_of(*small.load("accuracy", 2));
+  const std::vector<OpRecord> recorded = records_of(*plan(small.config(), "accuracy", 2));
+  EXPECT_EQ(without_formats(recorded), without_formats(executed));
+  ASSERT_EQ(recorded.size(), executed.size());
+  for (std::size_t i = 0; i < recorded.size(); ++i) {
+    const auto expect_operands = [&](const auto& a, const auto& b) {
+      for (std::size_t j = 0; j < a.size(); ++j) {
+        EXPECT_EQ(a[j].spec, b[j].spec) << recorded[i].name;
+        EXPECT_EQ(a[j].address, b[j].address) << recorded[i].name << " " << a[j].name;
+      }
+    };
+    expect_operands(recorded[i].inputs, executed[i].inputs);
+    expect_operands(recorded[i].outputs, executed[i].outputs);
+    EXPECT_EQ(recorded[i].work.dram_read_bytes, executed[i].work.dram_read_bytes) << recorded[i].name;
+  }
+}
+
+TEST(RecordMode, ScopesNameTheModules) {
+  const std::vector<OpRecord> records = records_of(*plan(small_config(), "full", 2));
+  std::vector<std::string> places;
+  for (const OpRecord& record : records) places.push_back(fmt::format("{}/{}", record.scope, record.name));
+  EXPECT_THAT(places, AllOf(Contains("embedding/embedding"), Contains("layers.0.input_norm/rms_norm"),
+                            Contains("layers.0.attention/scaled_dot_product_attention"),
+                            Contains("layers.1.attention/paged_scaled_dot_product_attention_decode"),
+                            Contains("layers.1.attention/paged_fill_cache"),
+                            Contains("layers.1.post_attention_norm/rms_norm"), Contains("layers.1.mlp/linear"),
+                            Contains("layers.0/add"), Contains("lm_head/linear"), Not(Contains("/linear"))));
+}
+
+TEST(RecordMode, DecodeKeepsItsActivationsInL1AndPrefillInDram) {
+  const auto model = plan(small_config(), "accuracy", 2);
+  const auto places = [&](auto&& forward) {
+    Keeper keeper;
+    model->device().queue().add_observer(keeper);
+    forward();
+    model->device().queue().remove_observer(keeper);
+    std::vector<BufferType> types;
+    for (const OpRecord& record : keeper.records) {
+      const bool activation = record.scope.starts_with("layers") && !record.name.starts_with("paged_update") &&
+                              !record.name.starts_with("paged_fill");
+      if (activation) types.push_back(record.outputs.at(0).spec.memory_config.buffer_type);
+    }
+    return types;
+  };
+  EXPECT_THAT(places([&] {
+                model->forward_decode({{1, 2}}, {{40, 0}});
+              }),
+              AllOf(Not(testing::IsEmpty()), Each(BufferType::L1)));
+  EXPECT_THAT(places([&] { model->forward_prefill(0, random_ids(40, 1), LogitsRows::ALL); }),
+              AllOf(Not(testing::IsEmpty()), Each(BufferType::DRAM)));
+}
+
+/// A model of 8 B parameters in the dimensions of Llama 3.1.
+DecoderConfig llama_8b() {
+  return {.family = "llama",
+          .vocab_size = 128256,
+          .hidden_size = 4096,
+          .intermediate_size = 14336,
+          .layers = 32,
+          .heads = 32,
+          .kv_heads = 8,
+          .head_dim = 128,
+          .max_positions = 131072,
+          .sliding_window = std::vector<std::int64_t>(32, 0)};
+}
+
+TEST(Planning, WeightsAndCacheTakeWhatTheTileFormatsSay) {
+  const auto model = plan(llama_8b(), "bfp8", 1, 2048);
+  const auto& usage = model->device().allocator(BufferType::DRAM).usage();
+  // Every element in BFLOAT8_B but the embedding in BFLOAT16; norms are small. Rotary tables come on top.
+  const double embedding = 128256.0 * 4096;
+  const double weights = (static_cast<double>(llama_8b().parameters()) - embedding) * 1088 / 1024 + embedding * 2;
+  EXPECT_NEAR(static_cast<double>(usage.used_by_kind[0]), weights, 0.02 * weights);
+  const double cache = 2.0 * 32 * 8 * 2048 * 128 * 2;
+  EXPECT_NEAR(static_cast<double>(usage.used_by_kind[1]), cache, 0.02 * cache);
+}
+
+TEST(Planning, EightBillionParametersFitOneCardInBfp8ButNotInBf16) {
+  const auto model = plan(llama_8b(), "bfp8", 8, 2048);
+  const std::vector<std::int32_t> ids(8, 1);
+  const std::vector<std::int32_t> positions(8, 2047);
+  EXPECT_NO_THROW(model->forward_decode(ids, positions));
+  EXPECT_NO_THROW(model->forward_prefill(0, std::vector<std::int32_t>(2048, 1), LogitsRows::LAST));
+  EXPECT_THAT([] { plan(llama_8b(), "bf16", 1, 2048); },
+              testing::ThrowsMessage<base::OutOfMemory>(AllOf(testing::HasSubstr("layers."), testing::HasSubstr("n150"),
+                                                              testing::HasSubstr("held by: weights"),
+                                                              testing::HasSubstr("--precision bfp8"))));
+}
+
+} // namespace
+} // namespace tessera::nn
