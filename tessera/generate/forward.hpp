@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "tessera/nn/causal_lm.hpp"
+#include "tessera/tensor/host_tensor.hpp"
 
 namespace tessera::generate {
 
