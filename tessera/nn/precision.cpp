@@ -35,12 +35,12 @@ Precision full() {
           .weights_as_stored = true};
 }
 
-/// BFLOAT8_B throughout; families other than these keep attention in BFLOAT16.
+/// BFLOAT8_B weights; families other than these keep attention in BFLOAT16. The KV cache stays in BFLOAT16, where
+/// tt_transformers has BFLOAT8_B: with that, single attention modules of small heads fall below a PCC of 0.999.
 Precision accuracy(const PrecisionSubject& subject) {
   Precision precision = uniform_model("accuracy", DataType::BFLOAT8_B);
-  precision.layer.kv_cache = DataType::BFLOAT8_B;
   if (subject.family != "llama" && subject.family != "mistral" && subject.family != "phi3") {
-    precision.layer.wqkv = precision.layer.wo = precision.layer.kv_cache = DataType::BFLOAT16;
+    precision.layer.wqkv = precision.layer.wo = DataType::BFLOAT16;
   }
   if (subject.parameters >= kLargeModelParameters) precision.layer.ff1_3 = DataType::BFLOAT4_B;
   return precision;

@@ -1,0 +1,30 @@
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <functional>
+#include <vector>
+
+namespace tessera::cli {
+
+/// A subcommand of `tessera`.
+struct Command {
+  const char* name;
+  const char* summary;  ///< what it does, for --help
+  const char* examples; ///< shown below its options
+  /// Adds the options to the subcommand's parser. What it returns runs the command once the options are parsed, and
+  /// gives the program's exit code.
+  std::function<int()> (*add)(CLI::App& app);
+};
+
+Command bringup_command();
+Command generate_command();
+Command forward_command();
+Command tokenize_command();
+Command detokenize_command();
+Command plan_command();
+Command devices_command();
+
+/// All subcommands, in the order of --help.
+std::vector<Command> all_commands();
+
+} // namespace tessera::cli

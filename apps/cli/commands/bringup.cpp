@@ -1,0 +1,203 @@
+#include "tessera/bringup/bringup.hpp"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <filesystem>
+#include <memory>
+
+#include "apps/cli/bringup_material.hpp"
+#include "apps/cli/command.hpp"
+#include "apps/cli/exit_code.hpp"
+#include "apps/cli/interrupt.hpp"
+#include "apps/cli/json_output.hpp"
+#include "apps/cli/memory_plan.hpp"
+#include "apps/cli/progress.hpp"
+#include "apps/cli/standard_streams.hpp"
+#include "tessera/base/error.hpp"
+#include "tessera/bringup/file_reference.hpp"
+#include "tessera/bringup/identity.hpp"
+#include "tessera/bringup/live_reference.hpp"
+#include "tessera/reference/reference.hpp"
+
+namespace tessera::cli {
+namespace {
+
+// Users of the device: what the module stages feed side by side.
+constexpr std::int64_t kUsers = 4;
+
+struct Options {
+  ModelOptions model;
+  std::string checkpoint;
+  MaterialRequest material{.sequence_length = 256, .max_ids = 2048};
+  std::string reference_file;
+  std::string report = "report";
+  std::vector<std::string> stages;
+  std::int64_t layers = 0;
+  bool all_layers = false;
+  bool resume = false;
+  JsonOutput json;
+};
+
+/// A line for each stage as it ends, and one that says how far the work is.
+class TerminalProgress : public bringup::Progress {
+ public:
+  void advanced(const bringup::ProgressState& state) override {
+    const double fraction =
+        (static_cast<double>(state.stage_number - 1) + state.stage_fraction) / static_cast<double>(state.stage_count);
+    progress_.update(fmt::format("{}/{} {}: {}", state.stage_number, state.stage_count, state.stage, state.doing),
+                     fraction, state.seconds_left.value_or(0.0));
+  }
+  bool cancelled() const override { return InterruptGuard::flag(); }
+
+ private:
+  cli::Progress progress_{"bring-up"};
+};
+
+/// The checkpoint with its first layers only is another one to everything that is kept of it.
+std::string identity_of(const checkpoint::Checkpoint& checkpoint, std::int64_t layers) {
+  return fmt::format("{}, layers {}", bringup::checkpoint_identity(checkpoint), layers);
+}
+
+/// Expected values from the file that the user named, or from libtorch on the spot; and what to run on.
+struct Baseline {
+  std::unique_ptr<bringup::Reference> reference;
+  MaterialChoice choice;
+};
+
+Baseline open_baseline(const Options& options, const checkpoint::Checkpoint& checkpoint,
+                       const std::optional<tokenizer::Tokenizer>& tokenizer, const MaterialRequest& request) {
+  if (!options.reference_file.empty()) {
+    base::require(
+        options.layers == 0,
+        "[bringup] --layers needs a reference that runs here; received --reference too; leave one of them out");
+    auto file = std::make_unique<bringup::FileReference>(options.reference_file);
+    MaterialChoice choice{
+        .material = file->material(), .text_source = options.reference_file, .prompt_source = options.reference_file};
+    return {std::move(file), std::move(choice)};
+  }
+  MaterialChoice choice = choose_material(checkpoint, tokenizer, request);
+  bringup::ResultCache cache(std::filesystem::path(options.report) / "reference",
+                             identity_of(checkpoint, options.layers));
+  auto open = [&checkpoint, threads = options.model.threads, layers = options.layers] {
+    return reference::open(checkpoint, {.threads = threads, .layers = layers});
+  };
+  auto live = std::make_unique<bringup::LiveReference>(open, std::move(cache), choice.material.texts,
+                                                       bringup::LiveReferenceOptions{.module_users = kUsers});
+  return {std::move(live), std::move(choice)};
+}
+
+/// Throws OutOfMemory with the allocator's explanation, before anything is loaded.
+void require_fit(const Options& options, const checkpoint::Checkpoint& checkpoint, std::int64_t context,
+                 std::int64_t prompt_length) {
+  const MemoryPlan plan = plan_memory(options.model, checkpoint,
+                                      {.users = kUsers,
+                                       .context = context,
+                                       .prompt_length = std::min(prompt_length, context),
+                                       .layers = options.layers});
+  if (!plan.fits) throw base::OutOfMemory(plan.explanation);
+}
+
+std::string notes_of(const Baseline& baseline, bool has_tokenizer) {
+  return fmt::format("text: {}; prompts: {}{}", baseline.choice.text_source, baseline.choice.prompt_source,
+                     has_tokenizer ? "" : "; without a tokenizer.json the bring-up works on ids");
+}
+
+int run(const Options& options) {
+  const InterruptGuard interrupt;
+  for (const std::string& stage : options.stages) {
+    const auto known = bringup::stage_names();
+    base::require(std::find(known.begin(), known.end(), stage) != known.end(),
+                  "[bringup] stages are {}; received \"{}\"", fmt::join(known, ", "), stage);
+  }
+  const auto checkpoint = checkpoint::Checkpoint::open(options.checkpoint);
+  const nn::DecoderConfig config = models::configure(checkpoint);
+  const auto tokenizer = find_tokenizer(checkpoint);
+  const std::int64_t limit = options.model.context > 0 ? options.model.context : config.max_positions;
+  MaterialRequest request = options.material;
+  request.vocab_size = config.vocab_size;
+  request.sequence_length = std::min(request.sequence_length, limit);
+  const bringup::Options settings{.stages = options.stages,
+                                  .precision = options.model.precision,
+                                  .numerics = options.model.numerics,
+                                  .board = options.model.board,
+                                  .all_layers = options.all_layers,
+                                  .report_folder = options.report,
+                                  .resume = options.resume};
+  const Baseline baseline = open_baseline(options, checkpoint, tokenizer, request);
+  const std::int64_t longest = baseline.choice.material.longest() + settings.generation_tokens;
+  const std::int64_t context = options.model.context > 0
+                                   ? options.model.context
+                                   : std::min(config.max_positions, std::max<std::int64_t>(longest, 128));
+  require_fit(options, checkpoint, context, longest);
+
+  const auto device = open_device(options.model, runtime::RunMode::EXECUTE);
+  const auto model = load_model(
+      device, checkpoint,
+      {.precision = options.model.precision, .context = context, .max_users = kUsers, .layers = options.layers});
+  bringup::Inputs inputs{.device = *model,
+                         .reference = *baseline.reference,
+                         .material = baseline.choice.material,
+                         .identity = identity_of(checkpoint, options.layers),
+                         .checkpoint = options.layers == 0 ? &checkpoint : nullptr,
+                         .expected_tensors = models::expected_tensors(checkpoint)};
+  if (tokenizer) inputs.decode_text = [&](std::span<const std::int32_t> ids) { return tokenizer->decode(ids); };
+  write_note(notes_of(baseline, tokenizer.has_value()));
+
+  TerminalProgress progress;
+  const bringup::Report report = bringup::run(inputs, settings, progress);
+  options.json.write(bringup::to_json(report));
+  if (!options.json.on_standard_output()) write_standard_output(bringup::to_table(report));
+  write_note(fmt::format("the report lies in {} (bringup.json, bringup.xml)", options.report));
+  if (progress.cancelled()) return EXIT_INTERRUPTED;
+  return report.passed() ? EXIT_OK : EXIT_NO;
+}
+
+void add_options(CLI::App& app, Options& options) {
+  app.add_option("CHECKPOINT", options.checkpoint, "A checkpoint's folder or Hugging Face name")->required();
+  app.add_option("--prompt", options.material.prompts,
+                 "Text that the generation stages continue; may be given more than once");
+  app.add_option("--text", options.material.text_file,
+                 "Text to judge on; default: heldout.txt beside the weights, else a paragraph of Dickens");
+  app.add_option("--stages", options.stages,
+                 fmt::format("Only these, separated by commas: {}", fmt::join(bringup::stage_names(), ", ")))
+      ->delimiter(',');
+  app.add_flag("--resume", options.resume, "Take over what an earlier run with this report folder passed");
+  app.add_option("--layers", options.layers, "Only the first so many layers, on both sides; 0: all")
+      ->capture_default_str();
+  app.add_flag("--all-layers", options.all_layers, "Module stages take every layer, not the first, middle and last");
+  app.add_option("--sequence-length", options.material.sequence_length, "Tokens of each piece of the text")
+      ->capture_default_str();
+  app.add_option("--max-text-tokens", options.material.max_ids, "Tokens of the text in all")->capture_default_str();
+  app.add_option("--report", options.report, "Folder for the report and the kept results of the reference")
+      ->capture_default_str();
+  app.add_option("--reference", options.reference_file,
+                 "safetensors file with a baseline made elsewhere, in place of libtorch");
+  options.model.add(app);
+  options.json.add(app, "The report");
+}
+
+} // namespace
+
+Command bringup_command() {
+  return {.name = "bringup",
+          .summary = "Takes a checkpoint through the bring-up guide, stage by stage, against the reference",
+          .examples =
+              "Each stage gets a verdict of its own; a failing row names the module, the figure, the limit and what to "
+              "try\n"
+              "next. The report folder holds bringup.json, bringup.xml (JUnit) and the reference's results, which a "
+              "second\n"
+              "run reads. Exit code 0 only if all stages pass.\n\n"
+              "Examples:\n"
+              "  tessera bringup demo\n"
+              "  tessera bringup demo --stages baseline,decode-modules --precision performance\n"
+              "  tessera bringup meta-llama/Llama-3.2-1B --layers 2 --report report-2 --resume\n"
+              "  tessera bringup demo --reference golden.safetensors",
+          .add = [](CLI::App& app) -> std::function<int()> {
+            auto options = std::make_shared<Options>();
+            add_options(app, *options);
+            return [options] { return run(*options); };
+          }};
+}
+
+} // namespace tessera::cli

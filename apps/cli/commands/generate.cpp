@@ -1,0 +1,192 @@
+#include "tessera/generate/generator.hpp"
+
+#include <fmt/format.h>
+
+#include <filesystem>
+#include <memory>
+#include <optional>
+
+#include "apps/cli/command.hpp"
+#include "apps/cli/exit_code.hpp"
+#include "apps/cli/interrupt.hpp"
+#include "apps/cli/json_output.hpp"
+#include "apps/cli/model_options.hpp"
+#include "apps/cli/prompt_ids.hpp"
+#include "apps/cli/standard_streams.hpp"
+#include "tessera/base/error.hpp"
+#include "tessera/generate/stop_ids.hpp"
+#include "tessera/tokenizer/stream_decoder.hpp"
+
+namespace tessera::cli {
+namespace {
+
+struct Options {
+  ModelOptions model;
+  std::string checkpoint;
+  std::string prompt;
+  std::string prompt_ids;
+  const CLI::Option* has_prompt = nullptr;
+  const CLI::Option* has_prompt_ids = nullptr;
+  std::int64_t max_tokens = 128;
+  generate::SamplingOptions sampling;
+  bool ids = false;
+  bool ignore_eos = false;
+  JsonOutput json;
+};
+
+const char* to_string(generate::Finish finish) {
+  switch (finish) {
+    case generate::Finish::STOP_ID:
+      return "stop_id";
+    case generate::Finish::MAX_TOKENS:
+      return "max_tokens";
+    case generate::Finish::CONTEXT_END:
+      return "context_end";
+    case generate::Finish::CANCELLED:
+      return "cancelled";
+    case generate::Finish::RUNNING:
+      break;
+  }
+  return "running";
+}
+
+std::optional<tokenizer::Tokenizer> open_tokenizer(const Options& options, const checkpoint::Checkpoint& checkpoint) {
+  if (options.ids && options.has_prompt->empty()) return std::nullopt;
+  const auto path = checkpoint.folder() / "tokenizer.json";
+  std::error_code error;
+  base::require<base::IoError>(std::filesystem::exists(path, error),
+                               "[generate] text needs a tokenizer; {} does not exist; use --prompt-ids and --ids",
+                               path.string());
+  return tokenizer::Tokenizer::load(path);
+}
+
+std::vector<std::int32_t> prompt_of(const Options& options, const std::optional<tokenizer::Tokenizer>& tokenizer) {
+  if (!options.has_prompt_ids->empty()) return parse_prompt_ids(options.prompt_ids);
+  base::require(!options.prompt.empty(), "[generate] --prompt must hold some text; received none");
+  return tokenizer->encode(options.prompt, true);
+}
+
+/// What is generated, as it comes: text in whole characters, or ids with spaces between them.
+class Stream {
+ public:
+  /// Without a tokenizer the stream is ids. A silent one only remembers.
+  Stream(const std::optional<tokenizer::Tokenizer>& tokenizer, std::span<const std::int32_t> prompt, bool silent)
+      : silent_(silent) {
+    if (!tokenizer) return;
+    decoder_.emplace(*tokenizer, true);
+    // The text goes on from the prompt's: a decoder that strips a leading space must not strip the continuation's.
+    for (const std::int32_t id : prompt) decoder_->push(id);
+  }
+
+  void push(std::int32_t id) {
+    write(decoder_ ? decoder_->push(id) : fmt::format("{}{}", text_.empty() ? "" : " ", id));
+  }
+  void finish() {
+    if (decoder_) write(decoder_->finish());
+    if (!silent_) write_standard_output("\n");
+  }
+  const std::string& text() const { return text_; }
+
+ private:
+  void write(const std::string& piece) {
+    text_ += piece;
+    if (!silent_ && !piece.empty()) write_standard_output(piece);
+  }
+
+  bool silent_;
+  std::optional<tokenizer::StreamDecoder> decoder_;
+  std::string text_;
+};
+
+nlohmann::json report_of(const Options& options, const std::vector<std::int32_t>& prompt,
+                         const generate::Generation& generation, const Stream& stream) {
+  nlohmann::json report{
+      {"checkpoint", options.checkpoint},
+      {"board", options.model.board},
+      {"precision", options.model.precision},
+      {"numerics", options.model.numerics},
+      {"prompt_ids", prompt},
+      {"ids", generation.ids},
+      {"finish", to_string(generation.finish)},
+      {"host_time_to_first_token_ns", static_cast<std::int64_t>(generation.time_to_first_token_s * 1e9)},
+      {"host_tokens_per_s", generation.tokens_per_s()}};
+  if (!options.ids) report["text"] = stream.text();
+  return report;
+}
+
+void print_figures(const Options& options, std::size_t prompt_tokens, const generate::Generation& generation) {
+  write_note(fmt::format(
+      "{} prompt tokens, {} new tokens; time to first token {:.1f} ms, {:.1f} tokens/s "
+      "(measured on this host)",
+      prompt_tokens, generation.ids.size(), 1e3 * generation.time_to_first_token_s, generation.tokens_per_s()));
+  if (generation.finish == generate::Finish::CONTEXT_END && options.max_tokens > 0) {
+    write_note("stopped where the context ends; raise --context for more");
+  }
+  if (generation.finish == generate::Finish::CANCELLED) write_note("interrupted");
+}
+
+int run(const Options& options) {
+  base::require(options.has_prompt->empty() != options.has_prompt_ids->empty(),
+                "[generate] one of --prompt and --prompt-ids is required; received {}",
+                options.has_prompt->empty() ? "neither" : "both");
+  const InterruptGuard interrupt;
+  const auto checkpoint = checkpoint::Checkpoint::open(options.checkpoint);
+  const auto tokenizer = open_tokenizer(options, checkpoint);
+  const std::vector<std::int32_t> prompt = prompt_of(options, tokenizer);
+  const auto device = open_device(options.model, runtime::RunMode::EXECUTE);
+  const auto model =
+      load_model(device, checkpoint, {.precision = options.model.precision, .context = options.model.context});
+
+  generate::GeneratorOptions settings{.cancelled = &InterruptGuard::flag()};
+  if (!options.ignore_eos) settings.stop_ids = generate::stop_ids(checkpoint);
+  std::optional<Stream> stream; // made when the prompt is known to be good
+  settings.on_token = [&](std::size_t, std::int32_t id) { stream->push(id); };
+  generate::Generator generator(*model, settings);
+  generator.submit({.prompt_ids = prompt, .max_tokens = options.max_tokens, .sampling = options.sampling});
+  stream.emplace(options.ids ? std::nullopt : tokenizer, prompt, options.json.on_standard_output());
+  generator.run();
+  stream->finish();
+
+  const generate::Generation& generation = generator.generations().front();
+  options.json.write(report_of(options, prompt, generation, *stream));
+  print_figures(options, prompt.size(), generation);
+  return generation.finish == generate::Finish::CANCELLED ? EXIT_INTERRUPTED : EXIT_OK;
+}
+
+void add_options(CLI::App& app, Options& options) {
+  app.add_option("CHECKPOINT", options.checkpoint, "A checkpoint's folder or Hugging Face name")->required();
+  options.has_prompt = app.add_option("--prompt", options.prompt, "Text to continue");
+  options.has_prompt_ids =
+      app.add_option("--prompt-ids", options.prompt_ids, "Token ids to continue: 1,2,3, or @FILE that holds them");
+  app.add_option("--max-tokens", options.max_tokens, "New tokens at most")->capture_default_str();
+  app.add_option("--temperature", options.sampling.temperature, "Logits are divided by it; 0: always the best token")
+      ->capture_default_str();
+  app.add_option("--top-p", options.sampling.top_p, "Draw from the fewest tokens whose probabilities reach this sum")
+      ->capture_default_str();
+  app.add_option("--top-k", options.sampling.top_k, "Draw from the best so many tokens; 0: all")->capture_default_str();
+  app.add_option("--seed", options.sampling.seed, "Seed of the draws")->capture_default_str();
+  app.add_flag("--ids", options.ids, "Print token ids, with spaces between them, in place of text");
+  app.add_flag("--ignore-eos", options.ignore_eos, "Go on after an end-of-text token");
+  options.model.add(app);
+  options.json.add(app, "Ids, text and figures");
+}
+
+} // namespace
+
+Command generate_command() {
+  return {.name = "generate",
+          .summary = "Continues a prompt, streaming the text or ids alone to standard output",
+          .examples =
+              "The prompt itself is not printed, nor is the token that ends the text. Ctrl-C ends it early.\n\n"
+              "Examples:\n"
+              "  tessera generate demo --prompt \"Alice was beginning to\" --max-tokens 60\n"
+              "  tessera generate demo --prompt \"The Rabbit\" --temperature 0.8 --top-p 0.9 --seed 7\n"
+              "  tessera generate demo --prompt-ids 1,72,101 --ids --precision full",
+          .add = [](CLI::App& app) -> std::function<int()> {
+            auto options = std::make_shared<Options>();
+            add_options(app, *options);
+            return [options] { return run(*options); };
+          }};
+}
+
+} // namespace tessera::cli

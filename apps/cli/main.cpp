@@ -1,0 +1,107 @@
+// tessera: brings a model up for Tenstorrent's tile accelerators, without one. Parses, calls the library, formats.
+
+#include <fmt/format.h>
+#include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/spdlog.h>
+
+#include <csignal>
+#include <cstdio>
+#include <map>
+
+#include "apps/cli/command.hpp"
+#include "apps/cli/exit_code.hpp"
+#include "apps/cli/standard_streams.hpp"
+#include "tessera/base/error.hpp"
+
+namespace {
+
+using namespace tessera::cli;
+
+constexpr const char* kDescription =
+    "Tessera brings a model up for Tenstorrent's tile accelerators: from a Hugging Face checkpoint to verified tokens "
+    "on "
+    "a virtual card.";
+
+constexpr const char* kConventions =
+    R"(A checkpoint is a folder in the Hugging Face layout, or a name (org/name) in the local hub cache.
+Products (text, ids, tables) go to standard output; figures, progress and notes to standard error.
+
+Exit codes:
+  0 success   1 the answer is no (a stage failed, a plan does not fit) or another error   2 invalid argument
+  3 file absent, damaged or not writable   4 out of memory   5 not built   6 device error   7 interrupted)";
+
+struct Program {
+  CLI::App app{kDescription, "tessera"};
+  bool verbose = false;
+  std::map<CLI::App*, std::function<int()>> run;
+};
+
+void add_commands(Program& program) {
+  program.app.set_version_flag("--version", std::string("tessera ") + TESSERA_VERSION);
+  program.app.require_subcommand(1);
+  program.app.footer(kConventions);
+  for (const Command& command : all_commands()) {
+    CLI::App* const app = program.app.add_subcommand(command.name, command.summary);
+    app->footer(command.examples);
+    program.run[app] = command.add(*app);
+    app->add_flag("--verbose", program.verbose, "More about what is done, and about errors, on standard error");
+  }
+}
+
+/// `tessera --help` says all of it: every subcommand's help after the overview.
+void print_help(const Program& program) {
+  const auto chosen = program.app.get_subcommands();
+  if (!chosen.empty()) {
+    write_standard_output(chosen.front()->help(fmt::format("tessera {}", chosen.front()->get_name())));
+    return;
+  }
+  std::string text = program.app.help();
+  for (const CLI::App* app : program.app.get_subcommands({})) {
+    text += fmt::format("\n{:-<100}\n{}", "", app->help(fmt::format("tessera {}", app->get_name())));
+  }
+  write_standard_output(text);
+}
+
+void print_error(const std::exception& error, bool verbose) {
+  fmt::print(stderr, "error: {}\n", one_line(error));
+  if (!verbose) return;
+  fmt::print(stderr, "tessera {}: kind of error {}, exit code {}\n", TESSERA_VERSION, kind_name(error),
+             static_cast<int>(exit_code(error)));
+}
+
+int run(Program& program, int argc, char** argv) {
+  try {
+    program.app.parse(argc, argv);
+  } catch (const CLI::CallForHelp&) {
+    print_help(program);
+    return EXIT_OK;
+  } catch (const CLI::CallForVersion& version) {
+    write_standard_output(std::string(version.what()) + "\n");
+    return EXIT_OK;
+  } catch (const CLI::ParseError& error) {
+    const auto chosen = program.app.get_subcommands();
+    const std::string help = chosen.empty() ? "tessera" : "tessera " + chosen.front()->get_name();
+    throw tessera::base::InvalidArgument(fmt::format("[{}] {}; see {} --help", help, error.what(), help));
+  }
+  if (program.verbose) spdlog::set_level(spdlog::level::debug);
+  return program.run.at(program.app.get_subcommands().front())();
+}
+
+} // namespace
+
+int main(int argc, char** argv) {
+  std::signal(SIGPIPE, SIG_IGN); // a closed pipe is an error of the write, not a death
+  Program program;
+  try {
+    spdlog::set_default_logger(spdlog::stderr_logger_mt("tessera"));
+    spdlog::set_pattern("%v");
+    add_commands(program);
+    return run(program, argc, argv);
+  } catch (const std::exception& error) {
+    print_error(error, program.verbose);
+    return exit_code(error);
+  } catch (...) {
+    fmt::print(stderr, "error: [tessera] an unknown error occurred\n");
+    return EXIT_NO;
+  }
+}

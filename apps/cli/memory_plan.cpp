@@ -1,0 +1,66 @@
+#include "apps/cli/memory_plan.hpp"
+
+#include "tessera/base/error.hpp"
+
+namespace tessera::cli {
+namespace {
+
+MemoryUse use_of(const runtime::BankAllocator& allocator) {
+  const auto& usage = allocator.usage();
+  const auto peak = [&](runtime::MemoryKind kind) { return usage.peak_by_kind[static_cast<std::size_t>(kind)]; };
+  return {.weights = peak(runtime::MemoryKind::WEIGHTS),
+          .kv_cache = peak(runtime::MemoryKind::KV_CACHE),
+          .activations = peak(runtime::MemoryKind::ACTIVATIONS),
+          .peak = usage.peak_bytes,
+          .capacity = allocator.capacity_bytes()};
+}
+
+/// Loads and runs the model on a recording device of this board. Throws OutOfMemory when the board is too small.
+MemoryPlan record(const BoardSpec& chip, const ModelOptions& options, const checkpoint::Checkpoint& checkpoint,
+                  const PlanRequest& request) {
+  const auto device = runtime::MeshDevice::open({.board = chip, .mode = runtime::RunMode::RECORD, .threads = 1});
+  const auto model = models::load(device, checkpoint,
+                                  {.precision = options.precision,
+                                   .context = request.context,
+                                   .max_users = request.users,
+                                   .layers = request.layers});
+  const nn::CausalLMInfo& info = model->info();
+  const std::int64_t length = request.prompt_length > 0 ? request.prompt_length : info.context;
+  model->forward_prefill(0, std::vector<std::int32_t>(static_cast<std::size_t>(length)), nn::LogitsRows::LAST);
+  const auto users = static_cast<std::size_t>(request.users);
+  model->forward_decode(std::vector<std::int32_t>(users),
+                        std::vector<std::int32_t>(users, static_cast<std::int32_t>(info.context - 1)));
+  return {.family = info.family,
+          .context = info.context,
+          .prompt_length = length,
+          .dram = use_of(device->allocator(BufferType::DRAM)),
+          .l1 = use_of(device->allocator(BufferType::L1))};
+}
+
+/// The same chip with room for everything, to learn what a model that does not fit would need.
+BoardSpec without_limits(BoardSpec chip) {
+  constexpr std::int64_t kRoom = std::int64_t{1} << 50;
+  chip.arch.dram_bytes_per_bank = kRoom;
+  chip.arch.l1_bytes_per_core = kRoom;
+  return chip;
+}
+
+} // namespace
+
+MemoryPlan plan_memory(const ModelOptions& options, const checkpoint::Checkpoint& checkpoint,
+                       const PlanRequest& request) {
+  const BoardSpec chip = one_chip_of(options);
+  try {
+    return record(chip, options, checkpoint, request);
+  } catch (const base::OutOfMemory& error) {
+    MemoryPlan plan = record(without_limits(chip), options, checkpoint, request);
+    plan.fits = false;
+    plan.explanation = error.what();
+    const auto limits = runtime::MeshDevice::open({.board = chip, .mode = runtime::RunMode::RECORD, .threads = 1});
+    plan.dram.capacity = limits->allocator(BufferType::DRAM).capacity_bytes();
+    plan.l1.capacity = limits->allocator(BufferType::L1).capacity_bytes();
+    return plan;
+  }
+}
+
+} // namespace tessera::cli

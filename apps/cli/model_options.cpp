@@ -1,0 +1,86 @@
+#include "apps/cli/model_options.hpp"
+
+#include <fmt/ranges.h>
+#include <spdlog/spdlog.h>
+
+#include <chrono>
+
+#include "apps/cli/interrupt.hpp"
+#include "apps/cli/progress.hpp"
+#include "tessera/base/error.hpp"
+
+namespace tessera::cli {
+namespace {
+
+constexpr int kMaxThreads = 1024;
+
+runtime::Numerics parse_numerics(const std::string& name) {
+  if (name == "native") return runtime::Numerics::NATIVE;
+  if (name == "exact") return runtime::Numerics::EXACT;
+  throw base::InvalidArgument(fmt::format("[numerics] native or exact is required; received \"{}\"", name));
+}
+
+} // namespace
+
+void ModelOptions::add(CLI::App& app) {
+  std::vector<std::string> names;
+  for (const BoardSpec& known : boards()) names.push_back(known.name);
+  app.add_option("--board", board, fmt::format("Virtual board: {}", fmt::join(names, ", ")))->capture_default_str();
+  app.add_option("--numerics", numerics,
+                 "native: stored formats, the host's arithmetic; exact: the card's, bit for bit")
+      ->capture_default_str();
+  app.add_option(
+         "--precision", precision,
+         "full, bf16, bfp8, bfp4, accuracy, performance, or a JSON file with formats per tensor group and layer")
+      ->capture_default_str();
+  app.add_option(
+         "--context", context,
+         "Positions of the KV cache for each user; 0: as many as the command needs, or the model's own, at most "
+         "2048")
+      ->capture_default_str();
+  app.add_option("--dp", dp, "Chips that each run the whole model on a part of the users")->capture_default_str();
+  app.add_option("--tp", tp, "Chips that share each layer")->capture_default_str();
+  app.add_option("--threads", threads, "Host threads; 0: one for each hardware thread")->capture_default_str();
+}
+
+BoardSpec one_chip_of(const ModelOptions& options) {
+  base::require(options.dp >= 1 && options.tp >= 1, "[mesh] --dp and --tp must be at least 1; received --dp {} --tp {}",
+                options.dp, options.tp);
+  base::require<base::Unsupported>(options.dp == 1 && options.tp == 1,
+                                   "[mesh] one chip is what is built: --dp 1 --tp 1; received --dp {} --tp {}; run the "
+                                   "model on one chip, or plan a smaller --precision",
+                                   options.dp, options.tp);
+  BoardSpec chip = board(options.board);
+  if (chip.chips() > 1) {
+    spdlog::debug("one of the {} chips of {} is used", chip.chips(), chip.name);
+    chip.mesh_rows = chip.mesh_columns = 1;
+  }
+  return chip;
+}
+
+std::shared_ptr<runtime::MeshDevice> open_device(const ModelOptions& options, runtime::RunMode mode) {
+  base::require(0 <= options.threads && options.threads <= kMaxThreads,
+                "[threads] 0 (all) to {} are possible; received {}", kMaxThreads, options.threads);
+  return runtime::MeshDevice::open({.board = one_chip_of(options),
+                                    .numerics = parse_numerics(options.numerics),
+                                    .mode = mode,
+                                    .threads = options.threads});
+}
+
+std::unique_ptr<nn::DecoderModel> load_model(std::shared_ptr<runtime::MeshDevice> device,
+                                             const checkpoint::Checkpoint& checkpoint, models::LoadOptions options) {
+  Progress progress("loading layers");
+  options.progress = [&](std::int64_t done, std::int64_t total) {
+    InterruptGuard::check();
+    progress.update(done, total);
+  };
+  const auto start = std::chrono::steady_clock::now();
+  auto model = models::load(std::move(device), checkpoint, options);
+  const std::chrono::duration<double> time = std::chrono::steady_clock::now() - start;
+  const nn::CausalLMInfo& info = model->info();
+  spdlog::debug("{}: {} layers, context {}, {} users, loaded in {:.2f} s", info.family, info.layers, info.context,
+                info.max_users, time.count());
+  return model;
+}
+
+} // namespace tessera::cli
