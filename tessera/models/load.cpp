@@ -31,9 +31,13 @@ std::unique_ptr<nn::DecoderModel> load(std::shared_ptr<runtime::MeshDevice> devi
   base::require(options.context <= config.max_positions,
                 "[load] a context of at most {} positions (max_position_embeddings) is possible; received {}",
                 config.max_positions, options.context);
-  if (options.layers > 0) config.layers = options.layers;
+  // The whole model decides what a preset means, also where only its first layers run.
   const nn::Precision precision = nn::make_precision(
       options.precision, {.family = config.family, .layers = config.layers, .parameters = config.parameters()});
+  if (options.layers > 0) {
+    config.layers = options.layers;
+    config.sliding_window.resize(static_cast<std::size_t>(options.layers));
+  }
   const nn::WeightLoader weights(*device, checkpoint, precision.weights_as_stored, config.stored_dtype);
   const std::int64_t context = options.context > 0 ? options.context : std::min(config.max_positions, kDefaultContext);
   return std::make_unique<nn::DecoderModel>(

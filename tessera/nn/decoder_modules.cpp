@@ -52,8 +52,9 @@ HostTensor download(const tensor::Tensor& y) {
 
 HostTensor DecoderModel::run_module(std::string_view name, const HostTensor& x, Phase phase) {
   const bool ids = name == "embedding";
-  base::require(x.shape.rank() == (ids ? 2U : 3U) && x.shape.volume() > 0, "[run_module] {} takes {}; received {}",
-                name, ids ? "[B, S]" : "[B, S, width]", x.shape);
+  base::require(x.shape.rank() == (ids ? 2U : 3U) && x.shape.volume() > 0 &&
+                    x.shape.volume() == static_cast<std::int64_t>(x.data.size()),
+                "[run_module] {} takes {}; received {}", name, ids ? "[B, S]" : "[B, S, width]", x.shape);
   const RowsModule run = module(name);
   const std::int64_t batch = x.shape[0];
   const std::int64_t length = x.shape[1];

@@ -47,7 +47,7 @@ class GoldenBringup : public ::testing::TestWithParam<std::filesystem::path> {
 
 TEST_P(GoldenBringup, PassesAgainstTheFileInEachPrecision) {
   FileReference reference(file());
-  for (const char* precision : {"full", "bf16", "bfp8"}) {
+  for (const char* precision : {"full", "bf16", "bfp8", "accuracy"}) {
     const auto device = open_device(checkpoint_, precision);
     const Report report = run_against(reference, reference.material(), *device, checkpoint_, {.precision = precision});
     EXPECT_TRUE(report.passed()) << to_table(report);

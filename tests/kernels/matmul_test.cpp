@@ -1,4 +1,7 @@
+#include <array>
+
 #include "kernels_fixture.hpp"
+#include "tessera/numerics/bfloat16.hpp"
 
 namespace tessera::kernels {
 namespace {
@@ -119,6 +122,92 @@ TEST_F(Matmul, IsTheProductOfTheStoredValues) {
       }
       // 128 roundings of at most half an ulp (2^-24) of the running sum.
       EXPECT_NEAR(out[j], sum, magnitude * 128 * 6e-8) << to_string(dtype);
+    }
+  }
+}
+
+// Activations of bfloat16: pairs of steps, the odd one first.
+class MatmulBf16 : public Matmul {
+ protected:
+  static constexpr std::array kWeights = {DataType::BFLOAT16, DataType::BFLOAT8_B, DataType::BFLOAT4_B};
+
+  static std::vector<std::byte> pack(const Kernels& isa, const std::vector<float>& a, std::int64_t rows,
+                                     std::int64_t depth, std::int64_t stride) {
+    std::vector<std::byte> packed(static_cast<std::size_t>(rows * stride));
+    for (std::int64_t row = 0; row < rows; ++row)
+      isa.pack_bf16(a.data() + row * depth, depth, packed.data() + row * stride);
+    return packed;
+  }
+  static std::vector<float> rounded(std::vector<float> values) {
+    for (float& value : values) value = numerics::from_bfloat16(numerics::to_bfloat16(value));
+    return values;
+  }
+  /// Products of m rows with every column of w: [columns, m, 32].
+  static std::vector<float> multiply(const Kernels& isa, const std::vector<float>& a, std::int64_t m,
+                                     const TiledMatrix& w) {
+    const std::int64_t depth = w.tiles.tile_rows * 32;
+    const std::int64_t stride = depth * isa.packed_bytes + 64;
+    const std::vector<std::byte> packed = pack(isa, a, m, depth, stride);
+    std::vector<float> out(static_cast<std::size_t>(w.tiles.tile_columns * m * 32));
+    for (std::int64_t column = 0; column < w.tiles.tile_columns; ++column) {
+      isa.matmul_bf16_tile_column(packed.data(), stride, m, depth, w.tiles, column, out.data() + column * m * 32);
+    }
+    return out;
+  }
+  void expect_oracle_for(const std::vector<float>& a, const TiledMatrix& w) {
+    for (const std::int64_t m : {1, 2, 3, 4, 5, 8, 11, 12, 13, 24, 25, 32, 33}) {
+      // By value: the sign of a zero that was a denormal is nobody's concern.
+      ASSERT_EQ(multiply(*tested, a, m, w), multiply(*oracle, a, m, w)) << to_string(w.tiles.dtype) << " m " << m;
+    }
+  }
+};
+
+TEST_F(MatmulBf16, EqualsTheOracleForEveryShape) {
+  for (const DataType dtype : kWeights) {
+    for (const std::int64_t tile_rows : {1, 2, 7, 8, 9, 17}) {
+      TiledMatrix w(dtype, tile_rows, 2, tile_rows % 2);
+      fill_normally(w);
+      expect_oracle_for(rounded(normals(kMostRows * tile_rows * 32)), w);
+    }
+  }
+}
+
+TEST_F(MatmulBf16, EqualsTheOracleForExponentsAtTheEdges) {
+  for (const DataType dtype : {DataType::BFLOAT8_B, DataType::BFLOAT4_B}) {
+    for (const int lowest : {0, 1, 6, 7, 8, 20, 240, 250}) {
+      TiledMatrix w(dtype, 3, 1);
+      std::vector<std::byte> content = any_bytes(w.bytes());
+      for (std::size_t tile = 0; tile < 3; ++tile) {
+        for (std::size_t g = 0; g < 64; ++g)
+          content[tile * content.size() / 3 + g] = static_cast<std::byte>(lowest + static_cast<int>(g % 5));
+      }
+      w.fill(content);
+      for (const float spread : {1.0F, 1e-37F, 1e-30F, 1e3F})
+        expect_oracle_for(rounded(normals(kMostRows * 96, spread)), w);
+    }
+  }
+}
+
+TEST_F(MatmulBf16, TakesDenormalsAsZero) {
+  for (const DataType dtype : kWeights) {
+    TiledMatrix w(dtype, 1, 1);
+    fill_normally(w);
+    const std::vector<float> denormals(32, 1e-39F);
+    EXPECT_EQ(multiply(*tested, rounded(denormals), 1, w), std::vector<float>(32, 0.0F)) << to_string(dtype);
+  }
+}
+
+TEST_F(MatmulBf16, GivesARowTheSameBitsAloneAndInABatch) {
+  for (const DataType dtype : kWeights) {
+    TiledMatrix w(dtype, 9, 1);
+    fill_normally(w);
+    const std::int64_t depth = 9 * 32;
+    const std::vector<float> a = rounded(normals(32 * depth));
+    const std::vector<float> batch = multiply(*tested, a, 32, w);
+    for (std::int64_t i = 0; i < 32; ++i) {
+      const std::vector<float> row(a.begin() + i * depth, a.begin() + (i + 1) * depth);
+      ASSERT_EQ(bits_of(std::span(batch).subspan(static_cast<std::size_t>(i * 32), 32)),
+                bits_of(multiply(*tested, row, 1, w)));
     }
   }
 }

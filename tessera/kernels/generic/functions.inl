@@ -10,6 +10,9 @@ void store_tile(const Tiles& tiles, std::int64_t tile_row, std::int64_t tile_col
                 std::int64_t stride) noexcept;
 void matmul_tile_column(const float* a, std::int64_t a_stride, std::int64_t m, std::int64_t depth, const ConstTiles& w,
                         std::int64_t tile_column, float* out) noexcept;
+void pack_bf16(const float* x, std::int64_t count, std::byte* out) noexcept;
+void matmul_bf16_tile_column(const std::byte* a, std::int64_t a_stride, std::int64_t m, std::int64_t depth, const ConstTiles& w,
+                             std::int64_t tile_column, float* out) noexcept;
 void rms_norm(const float* x, const float* gamma, float epsilon, std::int64_t count, float* out) noexcept;
 void rotate_pairs(const float* x, const float* cos, const float* sin, std::int64_t count, float* out) noexcept;
 void silu(const float* x, std::int64_t count, float* out) noexcept;
@@ -18,7 +21,7 @@ void mul(const float* a, const float* b, std::int64_t count, float* out) noexcep
 void attention_block(const AttentionState& state, const AttentionBlock& block) noexcept;
 void attention_finish(const AttentionState& state, std::int64_t rows, std::int64_t head_dim, float* out) noexcept;
 
-constexpr Kernels table(std::string_view isa) {
+constexpr Kernels table(std::string_view isa, std::int64_t packed_bytes) {
   return {.isa = isa,
           .load_row = load_row,
           .store_row = store_row,
@@ -26,6 +29,9 @@ constexpr Kernels table(std::string_view isa) {
           .load_tile_transposed = load_tile_transposed,
           .store_tile = store_tile,
           .matmul_tile_column = matmul_tile_column,
+          .packed_bytes = packed_bytes,
+          .pack_bf16 = pack_bf16,
+          .matmul_bf16_tile_column = matmul_bf16_tile_column,
           .rms_norm = rms_norm,
           .rotate_pairs = rotate_pairs,
           .silu = silu,

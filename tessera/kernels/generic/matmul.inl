@@ -37,10 +37,14 @@ inline Vec decode_scaled(const std::byte* tile, const float* scales, std::int64_
   }
 }
 
+/// The order of the steps of k: ascending, or in pairs with the odd one first (kernels.hpp, matmul_bf16_tile_column).
+/// Activations in the second order come swapped already, so that only the rows of weights change places.
+enum class Order : std::int64_t { ASCENDING = 0, PAIRS = 1 };
+
 /// Calls `body(k, v, part)` for vector v of rows 0 to `steps` - 1 of a tile. REQUIRES: make_scales was true.
 /// Inlined by force, like `body`: a sum that a call reaches by reference lives in memory, which costs a factor of
 /// three.
-template <DataType D, typename Body>
+template <DataType D, Order kOrder, typename Body>
 [[gnu::always_inline]] inline void for_each_part(const std::byte* tile, const float* scales, std::int64_t steps,
                                                  const Body& body) {
   for (std::int64_t face = 0; face < 2; ++face) {
@@ -48,7 +52,7 @@ template <DataType D, typename Body>
     for (std::int64_t r = 0; r < end; ++r) {
 #pragma GCC unroll 4
       for (std::int64_t v = 0; v < kVectors; ++v) {
-        const std::int64_t group = (face * 2 + v / kParts) * kFaceHeight + r;
+        const std::int64_t group = (face * 2 + v / kParts) * kFaceHeight + (r ^ static_cast<std::int64_t>(kOrder));
         body(face * kFaceHeight + r, v, decode_scaled<D>(tile, scales, group, v % kParts));
       }
     }
@@ -56,17 +60,17 @@ template <DataType D, typename Body>
 }
 
 /// Widens a whole tile to 32 rows of 32 floats.
-template <DataType D>
+template <DataType D, Order kOrder>
 [[gnu::noinline]] void widen_tile(const std::byte* tile, float* out) {
   alignas(64) float scales[kGroups];
   if (make_scales<D>(tile, scales)) {
-    for_each_part<D>(tile, scales, kTileHeight,
+    for_each_part<D, kOrder>(tile, scales, kTileHeight,
                      [&](std::int64_t k, std::int64_t v, Vec part) { store(out + k * kTileWidth + v * kLanes, part); });
     return;
   }
   for (std::int64_t row = 0; row < kTileHeight; ++row) {
     for (std::int64_t column = 0; column < kTileWidth; column += kLanes) {
-      const std::int64_t group = group_index(row, column / kFaceWidth);
+      const std::int64_t group = group_index(row ^ static_cast<std::int64_t>(kOrder), column / kFaceWidth);
       store(out + row * kTileWidth + column, decode<D>(tile, group, column % kFaceWidth / kLanes));
     }
   }
@@ -95,7 +99,7 @@ inline void add_panel(const float* a, std::int64_t a_stride, std::int64_t rows, 
 /// out[kRows, 32] += a * weights over the tiles of a column, up to the first one whose exponents allow no scale. Gives
 /// the depth done. The weights are read once and never leave the registers. No call in here: the sums would not survive
 /// it.
-template <DataType D, int kRows>
+template <DataType D, Order kOrder, int kRows>
 [[gnu::noinline]] std::int64_t add_scaled_tiles(const float* a, std::int64_t a_stride, std::int64_t depth,
                                                 const std::byte* column, float* out) {
   Vec sum[kRows][kVectors];
@@ -108,7 +112,7 @@ template <DataType D, int kRows>
   std::int64_t start = 0;
   for (; start < depth && make_scales<D>(column, scales); start += kTileHeight) {
     if constexpr (D != DataType::FLOAT32) prefetch_range(column + kPrefetchBytes, Format<D>::kTileBytes);
-    for_each_part<D>(
+    for_each_part<D, kOrder>(
         column, scales, smaller(kTileHeight, depth - start),
         [&](std::int64_t k, std::int64_t v, Vec part) __attribute__((always_inline)) {
 #pragma GCC unroll 16
@@ -127,30 +131,30 @@ template <DataType D, int kRows>
 }
 
 /// Few rows: weights go from memory to the sums directly.
-template <DataType D, int kRows>
+template <DataType D, Order kOrder, int kRows>
 inline void matmul_fused(const float* a, std::int64_t a_stride, std::int64_t depth, const std::byte* column,
                          float* out) {
   for (std::int64_t i = 0; i < kRows * kTileWidth; i += kLanes) store(out + i, zero());
   for (std::int64_t done = 0; done < depth;) {
     const std::byte* tile = column + done / kTileHeight * Format<D>::kTileBytes;
-    done += add_scaled_tiles<D, kRows>(a + done, a_stride, depth - done, tile, out);
+    done += add_scaled_tiles<D, kOrder, kRows>(a + done, a_stride, depth - done, tile, out);
     if (done >= depth) break;
     alignas(64) float panel[kTileElements];
-    widen_tile<D>(column + done / kTileHeight * Format<D>::kTileBytes, panel);
+    widen_tile<D, kOrder>(column + done / kTileHeight * Format<D>::kTileBytes, panel);
     add_panel(a + done, a_stride, kRows, smaller(kTileHeight, depth - done), panel, true, out);
     done += kTileHeight;
   }
 }
 
 /// Many rows: a panel of weights is widened once and stays in the level 1 cache while all rows pass.
-template <DataType D>
+template <DataType D, Order kOrder>
 inline void matmul_panels(const float* a, std::int64_t a_stride, std::int64_t m, std::int64_t depth,
                           const std::byte* column, float* out) {
   alignas(64) float panel[kPanelDepth * kTileWidth];
   for (std::int64_t start = 0; start < depth; start += kPanelDepth) {
     const std::int64_t steps = smaller(kPanelDepth, depth - start);
     for (std::int64_t k = 0; k < steps; k += kTileHeight) {
-      widen_tile<D>(column, panel + k * kTileWidth);
+      widen_tile<D, kOrder>(column, panel + k * kTileWidth);
       column += Format<D>::kTileBytes;
     }
     // The weights of the next panel arrive while this one is in use.
@@ -159,10 +163,9 @@ inline void matmul_panels(const float* a, std::int64_t a_stride, std::int64_t m,
   }
 }
 
-} // namespace
-
-void matmul_tile_column(const float* a, std::int64_t a_stride, std::int64_t m, std::int64_t depth, const ConstTiles& w,
-                        std::int64_t tile_column, float* out) noexcept {
+template <Order kOrder>
+inline void multiply_column(const float* a, std::int64_t a_stride, std::int64_t m, std::int64_t depth, const ConstTiles& w,
+                            std::int64_t tile_column, float* out) {
   if (m <= 0) return;
   if (depth <= 0) {
     for (std::int64_t i = 0; i < m * kTileWidth; ++i) out[i] = 0.0F;
@@ -170,8 +173,15 @@ void matmul_tile_column(const float* a, std::int64_t a_stride, std::int64_t m, s
   }
   with_format(w.dtype, [&]<typename F>(F) {
     const std::byte* column = w.data + tile_column * w.tile_rows * F::kTileBytes;
-    if (m > kFusedRows) return matmul_panels<F::kType>(a, a_stride, m, depth, column, out);
+    if (m > kFusedRows) return matmul_panels<F::kType, kOrder>(a, a_stride, m, depth, column, out);
     with_rows<kFusedRows>(
-        m, [&](auto rows) { matmul_fused<F::kType, decltype(rows)::value>(a, a_stride, depth, column, out); });
+        m, [&](auto rows) { matmul_fused<F::kType, kOrder, decltype(rows)::value>(a, a_stride, depth, column, out); });
   });
+}
+
+} // namespace
+
+void matmul_tile_column(const float* a, std::int64_t a_stride, std::int64_t m, std::int64_t depth, const ConstTiles& w,
+                        std::int64_t tile_column, float* out) noexcept {
+  multiply_column<Order::ASCENDING>(a, a_stride, m, depth, w, tile_column, out);
 }

@@ -18,6 +18,30 @@ struct Extents {
   std::int64_t columns;
 };
 
+/// The rows of a as the kernel reads them, in the program's scratch memory.
+struct Panel {
+  bool bf16 = false; ///< packed for matmul_bf16_tile_column; else fp32
+  std::int64_t row_bytes = 0;
+
+  /// Activations of at most bfloat16's width times weights of at most that go through the kernel for pairs.
+  Panel(DataType activations, DataType weights, std::int64_t padded_depth)
+      : bf16(activations != DataType::FLOAT32 && weights != DataType::FLOAT32 && weights != DataType::BFLOAT2_B),
+        // A cache line more than the values: rows a power of two apart would share their sets of the cache.
+        row_bytes(padded_depth * (bf16 ? kernels::kernels().packed_bytes : std::int64_t{sizeof(float)}) + kCacheLine) {}
+
+  static constexpr std::int64_t kCacheLine = 64;
+};
+
+// Weights of one unit: long enough a run of memory to stream, unless too few units would be left to share.
+constexpr std::int64_t kUnitBytes = 256 << 10;
+constexpr std::int64_t kLeastUnits = 8;
+
+std::int64_t tile_columns_of_unit(const TensorSpec& weight) {
+  const std::int64_t column_bytes = weight.tile_rows() * tile_bytes(weight.dtype);
+  const std::int64_t most = std::max<std::int64_t>(1, weight.tile_columns() / kLeastUnits);
+  return std::clamp<std::int64_t>(kUnitBytes / column_bytes, 1, most);
+}
+
 void check(const Tensor& a, const Tensor& weight, const Tensor& bias) {
   require_tile("linear", "input_tensor_a", a);
   require_tile("linear", "weight", weight);
@@ -34,35 +58,55 @@ void check(const Tensor& a, const Tensor& weight, const Tensor& bias) {
   }
 }
 
-/// Widens the rows of a to fp32, row-major, in the program's scratch memory: [rows, padded_depth].
-runtime::Stage widen_rows(const Tensor& a, const Extents& extents) {
-  return {extents.rows, [a = a.view(), extents](const runtime::Unit& unit) {
-            float* const row = reinterpret_cast<float*>(unit.scratch) + unit.index * extents.padded_depth;
-            kernels::kernels().load_row(a.tiles(unit.chip), unit.index, 0, extents.depth, row);
+/// Fills the panel, row by row.
+runtime::Stage pack_rows(const Tensor& a, const Extents& extents, const Panel& panel) {
+  return {extents.rows, [a = a.view(), extents, panel](const runtime::Unit& unit) {
+            const kernels::Kernels& isa = kernels::kernels();
+            std::byte* const packed = unit.scratch + unit.index * panel.row_bytes;
+            float* const row =
+                panel.bf16 ? runtime::thread_scratch(extents.padded_depth) : reinterpret_cast<float*>(packed);
+            isa.load_row(a.tiles(unit.chip), unit.index, 0, extents.depth, row);
             std::fill(row + extents.depth, row + extents.padded_depth, 0.0F);
+            if (panel.bf16) isa.pack_bf16(row, extents.padded_depth, packed);
           }};
 }
 
-/// One column of tiles: multiply, add the bias, round and store.
-runtime::Stage multiply(const Tensor& weight, const Tensor& bias, const Tensor& output, const Extents& extents) {
-  const DeviceView no_bias;
-  return {output.spec().tile_columns(),
-          [w = weight.view(), b = bias.defined() ? bias.view() : no_bias, has_bias = bias.defined(),
-           out = output.view(), extents](const runtime::Unit& unit) {
+/// The panel times one column of tiles, bias added: block [padded_rows, 32], zero beyond the rows.
+void multiply_column(const std::byte* packed, const Panel& panel, const Extents& extents,
+                     const kernels::ConstTiles& weight, const float* bias, std::int64_t tile_column, float* block) {
+  const kernels::Kernels& isa = kernels::kernels();
+  if (panel.bf16) {
+    isa.matmul_bf16_tile_column(packed, panel.row_bytes, extents.rows, extents.padded_depth, weight, tile_column,
+                                block);
+  } else {
+    isa.matmul_tile_column(reinterpret_cast<const float*>(packed), panel.row_bytes / std::int64_t{sizeof(float)},
+                           extents.rows, extents.padded_depth, weight, tile_column, block);
+  }
+  if (bias != nullptr) {
+    for (std::int64_t row = 0; row < extents.rows; ++row)
+      isa.add(block + row * kTileWidth, bias, kTileWidth, block + row * kTileWidth);
+  }
+  std::fill(block + extents.rows * kTileWidth, block + extents.padded_rows * kTileWidth, 0.0F);
+}
+
+/// Columns of tiles: multiply, add the bias, round and store.
+runtime::Stage multiply(const Tensor& weight, const Tensor& bias, const Tensor& output, const Extents& extents,
+                        const Panel& panel) {
+  const std::int64_t columns = output.spec().tile_columns();
+  const std::int64_t of_unit = tile_columns_of_unit(weight.spec());
+  return {div_up(columns, of_unit),
+          [w = weight.view(), b = bias.defined() ? bias.view() : DeviceView(), has_bias = bias.defined(),
+           out = output.view(), extents, panel, columns, of_unit](const runtime::Unit& unit) {
             const kernels::Kernels& isa = kernels::kernels();
             float* const block = runtime::thread_scratch((extents.padded_rows + 1) * kTileWidth);
-            const auto* a = reinterpret_cast<const float*>(unit.scratch);
-            isa.matmul_tile_column(a, extents.padded_depth, extents.rows, extents.padded_depth, w.tiles(unit.chip),
-                                   unit.index, block);
-            if (has_bias) {
-              float* const bias_values = block + extents.padded_rows * kTileWidth;
-              isa.load_row(b.tiles(unit.chip), 0, unit.index * kTileWidth, kTileWidth, bias_values);
-              for (std::int64_t row = 0; row < extents.rows; ++row)
-                isa.add(block + row * kTileWidth, bias_values, kTileWidth, block + row * kTileWidth);
-            }
-            std::fill(block + extents.rows * kTileWidth, block + extents.padded_rows * kTileWidth, 0.0F);
-            for (std::int64_t tile_row = 0; tile_row < extents.padded_rows / kTileHeight; ++tile_row) {
-              isa.store_tile(out.tiles(unit.chip), tile_row, unit.index, block + tile_row * kTileElements, kTileWidth);
+            float* const bias_values = has_bias ? block + extents.padded_rows * kTileWidth : nullptr;
+            const std::int64_t first = unit.index * of_unit;
+            for (std::int64_t column = first; column < std::min(first + of_unit, columns); ++column) {
+              if (has_bias) isa.load_row(b.tiles(unit.chip), 0, column * kTileWidth, kTileWidth, bias_values);
+              multiply_column(unit.scratch, panel, extents, w.tiles(unit.chip), bias_values, column, block);
+              for (std::int64_t tile_row = 0; tile_row < extents.padded_rows / kTileHeight; ++tile_row) {
+                isa.store_tile(out.tiles(unit.chip), tile_row, column, block + tile_row * kTileElements, kTileWidth);
+              }
             }
           }};
 }
@@ -82,11 +126,12 @@ Tensor linear(const Tensor& input_tensor_a, const Tensor& weight, const LinearOp
   const TensorSpec spec{input_tensor_a.shape().with(-1, extents.columns), options.dtype, Layout::TILE,
                         options.memory_config.value_or(input_tensor_a.memory_config())};
   Tensor output = Tensor::allocate(device, spec, "linear");
+  const Panel panel(input_tensor_a.dtype(), weight.dtype(), extents.padded_depth);
 
   device.queue().enqueue(
       {.name = "linear",
-       .stages = {widen_rows(input_tensor_a, extents), multiply(weight, options.bias, output, extents)},
-       .scratch_bytes = extents.rows * extents.padded_depth * std::int64_t{sizeof(float)},
+       .stages = {pack_rows(input_tensor_a, extents, panel), multiply(weight, options.bias, output, extents, panel)},
+       .scratch_bytes = extents.rows * panel.row_bytes,
        .scope = device.scope()},
       [&] {
         return describe(

@@ -1,0 +1,394 @@
+
+#include <algorithm>
+#include <array>
+
+#include "tessera/kernels/avx512/vec.hpp"
+#include "tessera/kernels/isa.hpp"
+#include "tessera/spec/tile.hpp"
+
+// bfloat16 activations times a column of weight tiles, on vdpbf16ps: two steps of k at a time, fp32 sums.
+//
+// vdpbf16ps adds the product of the odd element first and that of the even one after it, each with one rounding and
+// with denormals as zero: the order and the arithmetic of the contract in kernels.hpp (2 million random vectors showed
+// no difference from that chain of fused multiply-adds).
+
+namespace tessera::kernels::avx512 {
+namespace {
+
+constexpr short kExponentField = 0x7F80; ///< of a bfloat16
+constexpr std::int64_t kPairsOfTile = kTileHeight / 2;
+constexpr std::int64_t kHalves = kTileWidth / kFaceWidth; ///< vectors across a tile: 16 columns of fp32
+constexpr std::int64_t kExponentBytes = kTileElements / kFaceWidth;
+
+/// Pairs of rows of weights: lane j holds (w(2i, j), w(2i + 1, j)).
+struct Quad {
+  __m512i first;  ///< rows 0 and 1 of four
+  __m512i second; ///< rows 2 and 3
+};
+
+/// From bytes that hold one value of four rows of 16 each, low bytes and high bytes of bfloat16, to pairs of rows.
+inline Quad pair_up(__m512i low, __m512i high) {
+  alignas(64) static constexpr auto kIndex = [] {
+    std::array<std::array<std::uint8_t, 64>, 2> index{};
+    for (std::size_t pair = 0; pair < 2; ++pair) {
+      for (std::size_t column = 0; column < 16; ++column) {
+        for (std::size_t row = 0; row < 2; ++row) {
+          const std::size_t source = (2 * pair + row) * 16 + column;
+          index[pair][4 * column + 2 * row] = static_cast<std::uint8_t>(source);          // from low
+          index[pair][4 * column + 2 * row + 1] = static_cast<std::uint8_t>(64 + source); // from high
+        }
+      }
+    }
+    return index;
+  }();
+  return {_mm512_permutex2var_epi8(low, _mm512_load_si512(kIndex[0].data()), high),
+          _mm512_permutex2var_epi8(low, _mm512_load_si512(kIndex[1].data()), high)};
+}
+
+/// bfloat16 bits of magnitude / 2^(bits - 1) for each magnitude of a block format, split in low and high bytes. A
+/// shared exponent of 127 needs no more; another is added to the exponent field of what is not zero.
+template <int kMagnitudeBits>
+struct CodeTable {
+  alignas(64) std::array<std::uint8_t, std::size_t{1} << kMagnitudeBits> low{};
+  alignas(64) std::array<std::uint8_t, std::size_t{1} << kMagnitudeBits> high{};
+
+  constexpr CodeTable() {
+    for (unsigned magnitude = 1; magnitude < low.size(); ++magnitude) {
+      unsigned top = kMagnitudeBits - 1;
+      while ((magnitude >> top) == 0) --top;
+      const unsigned exponent = 127 - (kMagnitudeBits - 1) + top;
+      const unsigned bits = exponent << 7 | ((magnitude << (7 - top)) & 0x7F);
+      low[magnitude] = static_cast<std::uint8_t>(bits & 0xFF);
+      high[magnitude] = static_cast<std::uint8_t>(bits >> 8);
+    }
+  }
+};
+
+template <DataType D>
+struct Weights;
+
+template <>
+struct Weights<DataType::BFLOAT8_B> {
+  static constexpr bool kSharesExponents = true;
+
+  /// Rows 4 q .. 4 q + 3 of a face, as if its exponents were 127.
+  static Quad quad(const std::byte* face, std::int64_t q) {
+    static constexpr CodeTable<7> kTable;
+    const __m512i codes = _mm512_loadu_si512(face + 64 * q);
+    // The look-up takes the low seven bits as index: the magnitude. The sign goes to the top of the high byte.
+    const __m512i low = _mm512_permutex2var_epi8(_mm512_load_si512(kTable.low.data()), codes,
+                                                 _mm512_load_si512(kTable.low.data() + 64));
+    const __m512i high = _mm512_permutex2var_epi8(_mm512_load_si512(kTable.high.data()), codes,
+                                                  _mm512_load_si512(kTable.high.data() + 64));
+    constexpr int kOrOfMasked = 0xF8; // high | (codes & sign)
+    return pair_up(low, _mm512_ternarylogic_epi32(high, codes, _mm512_set1_epi8(static_cast<char>(0x80)), kOrOfMasked));
+  }
+  static constexpr std::int64_t kFaceBytes = 256;
+};
+
+/// The sixteen codes of BFLOAT4_B, signs and all: low or high bytes of their bfloat16.
+constexpr std::array<std::uint8_t, 16> signed_codes(bool high) {
+  const CodeTable<3> table;
+  std::array<std::uint8_t, 16> codes{};
+  for (std::size_t code = 0; code < 16; ++code) {
+    const std::size_t magnitude = code & 7;
+    codes[code] =
+        high ? static_cast<std::uint8_t>(table.high[magnitude] | (code >= 8 ? 0x80 : 0)) : table.low[magnitude];
+  }
+  return codes;
+}
+
+template <>
+struct Weights<DataType::BFLOAT4_B> {
+  static constexpr bool kSharesExponents = true;
+
+  static Quad quad(const std::byte* face, std::int64_t q) {
+    // Sixteen codes, the sign in bit 3: one look-up gives all of the high byte.
+    alignas(16) static constexpr auto kLow = signed_codes(false);
+    alignas(16) static constexpr auto kHigh = signed_codes(true);
+    const __m512i bytes = _mm512_cvtepu8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(face + 32 * q)));
+    // Two codes a byte become a byte each, the low nibble first.
+    const __m512i codes = _mm512_and_si512(_mm512_or_si512(bytes, _mm512_slli_epi16(bytes, 4)), _mm512_set1_epi8(0x0F));
+    const auto look_up = [&](const auto& table) {
+      return _mm512_shuffle_epi8(_mm512_broadcast_i32x4(_mm_load_si128(reinterpret_cast<const __m128i*>(table.data()))),
+                                 codes);
+    };
+    return pair_up(look_up(kLow), look_up(kHigh));
+  }
+  static constexpr std::int64_t kFaceBytes = 128;
+};
+
+template <>
+struct Weights<DataType::BFLOAT16> {
+  static constexpr bool kSharesExponents = false;
+
+  static Quad quad(const std::byte* face, std::int64_t q) {
+    alignas(64) static constexpr auto kIndex = [] {
+      std::array<std::uint16_t, 32> index{};
+      for (std::size_t lane = 0; lane < 32; ++lane) index[lane] = static_cast<std::uint16_t>(lane / 2 + lane % 2 * 16);
+      return index;
+    }();
+    const __m512i order = _mm512_load_si512(kIndex.data());
+    return {_mm512_permutexvar_epi16(order, _mm512_loadu_si512(face + 128 * q)),
+            _mm512_permutexvar_epi16(order, _mm512_loadu_si512(face + 128 * q + 64))};
+  }
+  static constexpr std::int64_t kFaceBytes = 512;
+};
+
+/// Face of rows 16 * kface .. in columns 16 * half .. of a tile.
+template <DataType D>
+inline const std::byte* face_of(const std::byte* tile, std::int64_t kface, std::int64_t half) {
+  return tile + (Weights<D>::kSharesExponents ? kExponentBytes : 0) + (2 * kface + half) * Weights<D>::kFaceBytes;
+}
+
+/// What the shared exponents of the 32 rows of one half add to a bfloat16's exponent field: (exponent - 127) << 7 each.
+inline __m512i exponent_steps(const std::byte* tile, std::int64_t half) {
+  const __m128i upper = _mm_loadu_si128(reinterpret_cast<const __m128i*>(tile + half * kFaceHeight));
+  const __m128i lower = _mm_loadu_si128(reinterpret_cast<const __m128i*>(tile + (2 + half) * kFaceHeight));
+  const __m512i exponents = _mm512_cvtepu8_epi16(_mm256_set_m128i(lower, upper));
+  return _mm512_slli_epi16(_mm512_sub_epi16(exponents, _mm512_set1_epi16(127)), 7);
+}
+
+/// Adds to the exponent field of what is not zero. Denormals stay what they are, which the products take as zero.
+inline __m512i scale(__m512i values, __m512i steps) {
+  return _mm512_mask_add_epi16(values, _mm512_test_epi16_mask(values, _mm512_set1_epi16(kExponentField)), values,
+                               steps);
+}
+
+inline __m512 dot(__m512 sum, __m512i weights, const std::uint16_t* pair) {
+  std::int32_t bits;
+  __builtin_memcpy(&bits, pair, sizeof bits);
+  return _mm512_dpbf16_ps(sum, reinterpret_cast<__m512bh>(_mm512_set1_epi32(bits)),
+                          reinterpret_cast<__m512bh>(weights));
+}
+
+/// Shared exponents below this can take a value of the widest format below the normal numbers.
+constexpr int kLowestSafeExponent = 7;
+
+/// True if no weight of these shared exponents is a denormal, which would have to count as zero.
+inline bool weights_are_normal(__m512i steps) {
+  return _mm512_cmplt_epi16_mask(steps, _mm512_set1_epi16((kLowestSafeExponent - 127) * 128)) == 0;
+}
+
+/// True if no value scaled by steps leaves the normal numbers, so that scaling the activation instead of the weight
+/// gives the same products.
+inline bool scales_exactly(__m512i values, __m512i steps) {
+  const __m512i field = _mm512_set1_epi16(kExponentField);
+  const __mmask32 nonzero = _mm512_test_epi16_mask(values, _mm512_set1_epi16(kExponentField));
+  const __m512i exponent = _mm512_srli_epi16(_mm512_and_si512(values, field), 7);
+  const __m512i scaled = _mm512_add_epi16(exponent, _mm512_srai_epi16(steps, 7));
+  // Weights lie within 2^-6 .. 2 before scaling: stay clear of both ends by as much.
+  const __mmask32 low = _mm512_mask_cmplt_epi16_mask(nonzero, scaled, _mm512_set1_epi16(10));
+  const __mmask32 high = _mm512_mask_cmpgt_epi16_mask(nonzero, scaled, _mm512_set1_epi16(250));
+  return (low | high) == 0;
+}
+
+/// The same where exponents may be so low that a value falls out of the normal numbers: those become zero.
+inline __m512i scale_to_zero(__m512i values, __m512i steps) {
+  const __m512i exponent = _mm512_srli_epi16(_mm512_and_si512(values, _mm512_set1_epi16(kExponentField)), 7);
+  const __m512i scaled = _mm512_add_epi16(exponent, _mm512_srai_epi16(steps, 7));
+  const __mmask32 nonzero = _mm512_test_epi16_mask(values, _mm512_set1_epi16(kExponentField));
+  return _mm512_maskz_add_epi16(nonzero & _mm512_cmpgt_epi16_mask(scaled, _mm512_setzero_si512()), values, steps);
+}
+
+/// One tile as pairs, exponents and all: [16 pairs][2 halves][16 lanes][2].
+template <DataType D>
+inline void decode_tile(const std::byte* tile, __m512i* panel) {
+#pragma GCC unroll 2
+  for (std::int64_t half = 0; half < kHalves; ++half) {
+    alignas(64) std::int32_t steps[kPairsOfTile];
+    bool safe = true;
+    if constexpr (Weights<D>::kSharesExponents) {
+      const __m512i of_half = exponent_steps(tile, half);
+      safe = weights_are_normal(of_half);
+      _mm512_store_si512(steps, of_half);
+    }
+    for (std::int64_t kface = 0; kface < 2; ++kface) {
+#pragma GCC unroll 4
+      for (std::int64_t q = 0; q < 4; ++q) {
+        Quad quad = Weights<D>::quad(face_of<D>(tile, kface, half), q);
+        const std::int64_t pair = kface * 8 + 2 * q;
+        if constexpr (Weights<D>::kSharesExponents) {
+          const __m512i first = _mm512_set1_epi32(steps[pair]);
+          const __m512i second = _mm512_set1_epi32(steps[pair + 1]);
+          quad.first = safe ? scale(quad.first, first) : scale_to_zero(quad.first, first);
+          quad.second = safe ? scale(quad.second, second) : scale_to_zero(quad.second, second);
+        }
+        _mm512_store_si512(panel + pair * kHalves + half, quad.first);
+        _mm512_store_si512(panel + (pair + 1) * kHalves + half, quad.second);
+      }
+    }
+  }
+}
+
+/// Few rows: each weight is decoded once, in registers. The shared exponents go to the activations, 32 of which one
+/// instruction scales, where they would cost one for each 32 weights.
+template <DataType D, int kRows>
+void stream(const std::uint16_t* a, std::int64_t a_stride, std::int64_t depth, const std::byte* column, float* out) {
+  __m512 sum[kRows][kHalves];
+  for (auto& row : sum) {
+    for (__m512& value : row) value = _mm512_setzero_ps();
+  }
+  constexpr std::int64_t kTileBytes = tile_bytes(D);
+  constexpr std::int64_t kPrefetch = 4096;
+  alignas(64) std::uint16_t scaled[kRows][kHalves][kTileHeight];
+  for (std::int64_t start = 0; start < depth; start += kTileHeight, column += kTileBytes) {
+    for (std::int64_t line = 0; line < kTileBytes; line += 64)
+      _mm_prefetch(reinterpret_cast<const char*>(column + kPrefetch + line), _MM_HINT_T0);
+    bool exact = true;
+    for (int row = 0; row < kRows; ++row) {
+      const __m512i values = _mm512_loadu_si512(a + row * a_stride + start);
+      for (std::int64_t half = 0; half < kHalves; ++half) {
+        __m512i pairs = values;
+        if constexpr (Weights<D>::kSharesExponents) {
+          const __m512i steps = exponent_steps(column, half);
+          exact = exact && weights_are_normal(steps) && scales_exactly(values, steps);
+          pairs = scale(values, steps);
+        }
+        _mm512_store_si512(scaled[row][half], pairs);
+      }
+    }
+    if (exact) {
+      for (std::int64_t kface = 0; kface < 2; ++kface) {
+#pragma GCC unroll 4
+        for (std::int64_t q = 0; q < 4; ++q) {
+#pragma GCC unroll 2
+          for (std::int64_t half = 0; half < kHalves; ++half) {
+            const Quad weights = Weights<D>::quad(face_of<D>(column, kface, half), q);
+            const std::int64_t k = kface * kFaceHeight + 4 * q;
+#pragma GCC unroll 8
+            for (int row = 0; row < kRows; ++row) {
+              sum[row][half] = dot(sum[row][half], weights.first, scaled[row][half] + k);
+              sum[row][half] = dot(sum[row][half], weights.second, scaled[row][half] + k + 2);
+            }
+          }
+        }
+      }
+    } else {
+      alignas(64) __m512i panel[kPairsOfTile * kHalves];
+      decode_tile<D>(column, panel);
+      for (std::int64_t pair = 0; pair < kPairsOfTile; ++pair) {
+        for (int row = 0; row < kRows; ++row) {
+          for (std::int64_t half = 0; half < kHalves; ++half) {
+            sum[row][half] = dot(sum[row][half], panel[pair * kHalves + half], a + row * a_stride + start + 2 * pair);
+          }
+        }
+      }
+    }
+  }
+  for (int row = 0; row < kRows; ++row) {
+    for (std::int64_t half = 0; half < kHalves; ++half)
+      _mm512_storeu_ps(out + row * kTileWidth + half * kFaceWidth, sum[row][half]);
+  }
+}
+
+// Depth of the weights decoded at a time for many rows: 256 rows of 32 bfloat16 are 16 KiB, half of a level 1 cache of
+// 32 KiB, beside the activations that stream through it.
+constexpr std::int64_t kPanelDepth = 256;
+
+/// kRows rows times a panel; the sums so far stand in out.
+template <int kRows>
+void multiply_panel(const std::uint16_t* a, std::int64_t a_stride, const __m512i* panel, std::int64_t pairs, bool first,
+                    float* out) {
+  __m512 sum[kRows][kHalves];
+#pragma GCC unroll 12
+  for (int row = 0; row < kRows; ++row) {
+#pragma GCC unroll 2
+    for (std::int64_t half = 0; half < kHalves; ++half) {
+      sum[row][half] = first ? _mm512_setzero_ps() : _mm512_loadu_ps(out + row * kTileWidth + half * kFaceWidth);
+    }
+  }
+  for (std::int64_t pair = 0; pair < pairs; ++pair) {
+    const __m512i left = panel[2 * pair];
+    const __m512i right = panel[2 * pair + 1];
+#pragma GCC unroll 12
+    for (int row = 0; row < kRows; ++row) {
+      sum[row][0] = dot(sum[row][0], left, a + row * a_stride + 2 * pair);
+      sum[row][1] = dot(sum[row][1], right, a + row * a_stride + 2 * pair);
+    }
+  }
+#pragma GCC unroll 12
+  for (int row = 0; row < kRows; ++row) {
+#pragma GCC unroll 2
+    for (std::int64_t half = 0; half < kHalves; ++half)
+      _mm512_storeu_ps(out + row * kTileWidth + half * kFaceWidth, sum[row][half]);
+  }
+}
+
+// Rows of a register tile: 12 rows of two vectors are 24 sums, beside two vectors of weights, of 32 registers.
+constexpr int kRowsOfTile = 12;
+
+template <int kRows>
+void multiply_rest(std::int64_t rows, const std::uint16_t* a, std::int64_t a_stride, const __m512i* panel,
+                   std::int64_t pairs, bool first, float* out) {
+  if constexpr (kRows > 0) {
+    if (rows == kRows) return multiply_panel<kRows>(a, a_stride, panel, pairs, first, out);
+    multiply_rest<kRows - 1>(rows, a, a_stride, panel, pairs, first, out);
+  }
+}
+
+template <DataType D>
+void multiply_many(const std::uint16_t* a, std::int64_t a_stride, std::int64_t m, std::int64_t depth,
+                   const std::byte* column, float* out) {
+  alignas(64) __m512i panel[kPanelDepth / 2 * kHalves];
+  constexpr std::int64_t kTileBytes = tile_bytes(D);
+  for (std::int64_t start = 0; start < depth; start += kPanelDepth) {
+    const std::int64_t steps = std::min(kPanelDepth, depth - start);
+    for (std::int64_t k = 0; k < steps; k += kTileHeight, column += kTileBytes)
+      decode_tile<D>(column, panel + k / 2 * kHalves);
+    for (std::int64_t line = 0; line < kPanelDepth / kTileHeight * kTileBytes; line += 64) {
+      _mm_prefetch(reinterpret_cast<const char*>(column + line), _MM_HINT_T0);
+    }
+    // Even shares: 32 rows as 11 + 11 + 10, not 12 + 12 + 8.
+    const std::int64_t shares = (m + kRowsOfTile - 1) / kRowsOfTile;
+    for (std::int64_t share = 0, row = 0; share < shares; ++share) {
+      const std::int64_t rows = (m - row + shares - share - 1) / (shares - share);
+      multiply_rest<kRowsOfTile>(rows, a + row * a_stride + start, a_stride, panel, steps / 2, start == 0,
+                                 out + row * kTileWidth);
+      row += rows;
+    }
+  }
+}
+
+template <DataType D>
+void multiply(const std::uint16_t* a, std::int64_t a_stride, std::int64_t m, std::int64_t depth,
+              const std::byte* column, float* out) {
+  switch (m) {
+    case 1:
+      return stream<D, 1>(a, a_stride, depth, column, out);
+    case 2:
+      return stream<D, 2>(a, a_stride, depth, column, out);
+    case 3:
+      return stream<D, 3>(a, a_stride, depth, column, out);
+    case 4:
+      return stream<D, 4>(a, a_stride, depth, column, out);
+    default:
+      return multiply_many<D>(a, a_stride, m, depth, column, out);
+  }
+}
+
+} // namespace
+
+void pack_bf16(const float* x, std::int64_t count, std::byte* out) noexcept {
+  // Exact: the values are bfloat16 values, whose lower halves are zero.
+  for (std::int64_t k = 0; k < count; ++k)
+    __builtin_memcpy(out + 2 * k, reinterpret_cast<const std::byte*>(x + k) + 2, 2);
+}
+
+void matmul_bf16_tile_column(const std::byte* a, std::int64_t a_stride, std::int64_t m, std::int64_t depth,
+                             const ConstTiles& w, std::int64_t tile_column, float* out) noexcept {
+  if (m <= 0) return;
+  const auto* values = reinterpret_cast<const std::uint16_t*>(a);
+  const std::int64_t stride = a_stride / static_cast<std::int64_t>(sizeof(std::uint16_t));
+  const std::byte* column = w.data + tile_column * w.tile_rows * tile_bytes(w.dtype);
+  switch (w.dtype) {
+    case DataType::BFLOAT8_B:
+      return multiply<DataType::BFLOAT8_B>(values, stride, m, depth, column, out);
+    case DataType::BFLOAT4_B:
+      return multiply<DataType::BFLOAT4_B>(values, stride, m, depth, column, out);
+    default:
+      return multiply<DataType::BFLOAT16>(values, stride, m, depth, column, out);
+  }
+}
+
+} // namespace tessera::kernels::avx512
