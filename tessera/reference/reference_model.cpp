@@ -62,8 +62,7 @@ DecoderDescription describe(const checkpoint::Checkpoint& checkpoint, const Refe
 } // namespace
 
 ReferenceModel::ReferenceModel(const checkpoint::Checkpoint& checkpoint, const ReferenceOptions& options)
-    : model_(describe(checkpoint, options)),
-      weights_(checkpoint, model_, options.memory_budget_bytes) {
+    : model_(describe(checkpoint, options)), weights_(checkpoint, model_, options.memory_budget_bytes) {
   base::require(options.max_users > 0 && options.context >= 0,
                 "[reference] max_users must be at least 1 and context at least 0; received {} and {}",
                 options.max_users, options.context);
