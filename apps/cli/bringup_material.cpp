@@ -20,21 +20,15 @@ constexpr int kRandomTexts = 4;
 /// The beginning of "A Tale of Two Cities" (Charles Dickens, 1859; in the public domain), the book that the vendor's
 /// accuracy tests read.
 constexpr const char* kBuiltInText =
-    "It was the best of times, it was the worst of times, it was the age of wisdom, it was the age of foolishness, it "
-    "was "
-    "the epoch of belief, it was the epoch of incredulity, it was the season of Light, it was the season of Darkness, "
-    "it "
-    "was the spring of hope, it was the winter of despair, we had everything before us, we had nothing before us, we "
-    "were "
-    "all going direct to Heaven, we were all going direct the other way--in short, the period was so far like the "
-    "present "
-    "period, that some of its noisiest authorities insisted on its being received, for good or for evil, in the "
-    "superlative degree of comparison only.\n\n"
+    "It was the best of times, it was the worst of times, it was the age of wisdom, it was the age of foolishness, "
+    "it was the epoch of belief, it was the epoch of incredulity, it was the season of Light, it was the season of "
+    "Darkness, it was the spring of hope, it was the winter of despair, we had everything before us, we had nothing "
+    "before us, we were all going direct to Heaven, we were all going direct the other way--in short, the period was "
+    "so far like the present period, that some of its noisiest authorities insisted on its being received, for good "
+    "or for evil, in the superlative degree of comparison only.\n\n"
     "There were a king with a large jaw and a queen with a plain face, on the throne of England; there were a king "
-    "with a "
-    "large jaw and a queen with a fair face, on the throne of France. In both countries it was clearer than crystal to "
-    "the "
-    "lords of the State preserves of loaves and fishes, that things in general were settled for ever.\n";
+    "with a large jaw and a queen with a fair face, on the throne of France. In both countries it was clearer than "
+    "crystal to the lords of the State preserves of loaves and fishes, that things in general were settled for ever.\n";
 
 void check_ids(const Ids& ids, std::int64_t vocab_size, const std::string& what) {
   base::require(!ids.empty(), "[bringup] {} must hold at least one token; received none", what);
@@ -92,6 +86,7 @@ MaterialChoice choose_material(const checkpoint::Checkpoint& checkpoint,
 
   choice.prompt_source = request.prompts.empty() ? "beginnings of the text's sequences" : "the user's";
   for (const std::string& prompt : request.prompts) {
+    base::require(!prompt.empty(), "[bringup] --prompt must hold some text; received none");
     choice.material.prompts.push_back(tokenizer->encode(prompt, true));
     check_ids(choice.material.prompts.back(), request.vocab_size, "--prompt");
   }

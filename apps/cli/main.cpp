@@ -1,6 +1,6 @@
 // tessera: brings a model up for Tenstorrent's tile accelerators, without one. Parses, calls the library, formats.
 
-#include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 
@@ -19,8 +19,7 @@ using namespace tessera::cli;
 
 constexpr const char* kDescription =
     "Tessera brings a model up for Tenstorrent's tile accelerators: from a Hugging Face checkpoint to verified tokens "
-    "on "
-    "a virtual card.";
+    "on a virtual card.";
 
 constexpr const char* kConventions =
     R"(A checkpoint is a folder in the Hugging Face layout, or a name (org/name) in the local hub cache.
@@ -52,12 +51,12 @@ void add_commands(Program& program) {
 void print_help(const Program& program) {
   const auto chosen = program.app.get_subcommands();
   if (!chosen.empty()) {
-    write_standard_output(chosen.front()->help(fmt::format("tessera {}", chosen.front()->get_name())));
+    write_standard_output(chosen.front()->help("tessera"));
     return;
   }
   std::string text = program.app.help();
   for (const CLI::App* app : program.app.get_subcommands({})) {
-    text += fmt::format("\n{:-<100}\n{}", "", app->help(fmt::format("tessera {}", app->get_name())));
+    text += fmt::format("\n{:-<100}\n{}", "", app->help("tessera"));
   }
   write_standard_output(text);
 }
@@ -67,6 +66,19 @@ void print_error(const std::exception& error, bool verbose) {
   if (!verbose) return;
   fmt::print(stderr, "tessera {}: kind of error {}, exit code {}\n", TESSERA_VERSION, kind_name(error),
              static_cast<int>(exit_code(error)));
+}
+
+/// The parser's complaint as an error of ours.
+tessera::base::InvalidArgument usage_error(const CLI::App& app, const CLI::ParseError& error, int argc, char** argv) {
+  const auto chosen = app.get_subcommands();
+  const std::string program = chosen.empty() ? "tessera" : "tessera " + chosen.front()->get_name();
+  std::string text = error.what();
+  if (chosen.empty() && argc > 1 && argv[1][0] != '-') {
+    std::vector<std::string> names;
+    for (const CLI::App* command : app.get_subcommands({})) names.push_back(command->get_name());
+    text = fmt::format("one of {} is required; received \"{}\"", fmt::join(names, ", "), argv[1]);
+  }
+  return tessera::base::InvalidArgument(fmt::format("[{}] {}; see {} --help", program, text, program));
 }
 
 int run(Program& program, int argc, char** argv) {
@@ -79,9 +91,7 @@ int run(Program& program, int argc, char** argv) {
     write_standard_output(std::string(version.what()) + "\n");
     return EXIT_OK;
   } catch (const CLI::ParseError& error) {
-    const auto chosen = program.app.get_subcommands();
-    const std::string help = chosen.empty() ? "tessera" : "tessera " + chosen.front()->get_name();
-    throw tessera::base::InvalidArgument(fmt::format("[{}] {}; see {} --help", help, error.what(), help));
+    throw usage_error(program.app, error, argc, argv);
   }
   if (program.verbose) spdlog::set_level(spdlog::level::debug);
   return program.run.at(program.app.get_subcommands().front())();

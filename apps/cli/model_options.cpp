@@ -50,6 +50,8 @@ BoardSpec one_chip_of(const ModelOptions& options) {
                                    "[mesh] one chip is what is built: --dp 1 --tp 1; received --dp {} --tp {}; run the "
                                    "model on one chip, or plan a smaller --precision",
                                    options.dp, options.tp);
+  base::require(options.context >= 0, "[context] --context must be 0 (as needed) or more; received {}",
+                options.context);
   BoardSpec chip = board(options.board);
   if (chip.chips() > 1) {
     spdlog::debug("one of the {} chips of {} is used", chip.chips(), chip.name);

@@ -142,12 +142,11 @@ int run(const Options& options) {
                          .checkpoint = options.layers == 0 ? &checkpoint : nullptr,
                          .expected_tensors = models::expected_tensors(checkpoint)};
   if (tokenizer) inputs.decode_text = [&](std::span<const std::int32_t> ids) { return tokenizer->decode(ids); };
-  write_note(notes_of(baseline, tokenizer.has_value()));
-
   TerminalProgress progress;
   const bringup::Report report = bringup::run(inputs, settings, progress);
   options.json.write(bringup::to_json(report));
   if (!options.json.on_standard_output()) write_standard_output(bringup::to_table(report));
+  write_note(notes_of(baseline, tokenizer.has_value()));
   write_note(fmt::format("the report lies in {} (bringup.json, bringup.xml)", options.report));
   if (progress.cancelled()) return EXIT_INTERRUPTED;
   return report.passed() ? EXIT_OK : EXIT_NO;
@@ -156,12 +155,14 @@ int run(const Options& options) {
 void add_options(CLI::App& app, Options& options) {
   app.add_option("CHECKPOINT", options.checkpoint, "A checkpoint's folder or Hugging Face name")->required();
   app.add_option("--prompt", options.material.prompts,
-                 "Text that the generation stages continue; may be given more than once");
+                 "Text that the generation stages continue; may be given more than once")
+      ->allow_extra_args(false);
   app.add_option("--text", options.material.text_file,
                  "Text to judge on; default: heldout.txt beside the weights, else a paragraph of Dickens");
   app.add_option("--stages", options.stages,
                  fmt::format("Only these, separated by commas: {}", fmt::join(bringup::stage_names(), ", ")))
-      ->delimiter(',');
+      ->delimiter(',')
+      ->allow_extra_args(false);
   app.add_flag("--resume", options.resume, "Take over what an earlier run with this report folder passed");
   app.add_option("--layers", options.layers, "Only the first so many layers, on both sides; 0: all")
       ->capture_default_str();
@@ -183,11 +184,9 @@ Command bringup_command() {
   return {.name = "bringup",
           .summary = "Takes a checkpoint through the bring-up guide, stage by stage, against the reference",
           .examples =
-              "Each stage gets a verdict of its own; a failing row names the module, the figure, the limit and what to "
-              "try\n"
-              "next. The report folder holds bringup.json, bringup.xml (JUnit) and the reference's results, which a "
-              "second\n"
-              "run reads. Exit code 0 only if all stages pass.\n\n"
+              "Each stage gets a verdict of its own; a failing row names the module, the figure, the limit and what\n"
+              "to try next. The report folder holds bringup.json, bringup.xml (JUnit) and the reference's results,\n"
+              "which a second run reads. Exit code 0 only if all stages pass.\n\n"
               "Examples:\n"
               "  tessera bringup demo\n"
               "  tessera bringup demo --stages baseline,decode-modules --precision performance\n"

@@ -114,12 +114,12 @@ nlohmann::json report_of(const Options& options, const std::vector<std::int32_t>
   return report;
 }
 
-void print_figures(const Options& options, std::size_t prompt_tokens, const generate::Generation& generation) {
+void print_figures(std::size_t prompt_tokens, const generate::Generation& generation) {
   write_note(fmt::format(
       "{} prompt tokens, {} new tokens; time to first token {:.1f} ms, {:.1f} tokens/s "
       "(measured on this host)",
       prompt_tokens, generation.ids.size(), 1e3 * generation.time_to_first_token_s, generation.tokens_per_s()));
-  if (generation.finish == generate::Finish::CONTEXT_END && options.max_tokens > 0) {
+  if (generation.finish == generate::Finish::CONTEXT_END) {
     write_note("stopped where the context ends; raise --context for more");
   }
   if (generation.finish == generate::Finish::CANCELLED) write_note("interrupted");
@@ -149,7 +149,7 @@ int run(const Options& options) {
 
   const generate::Generation& generation = generator.generations().front();
   options.json.write(report_of(options, prompt, generation, *stream));
-  print_figures(options, prompt.size(), generation);
+  print_figures(prompt.size(), generation);
   return generation.finish == generate::Finish::CANCELLED ? EXIT_INTERRUPTED : EXIT_OK;
 }
 

@@ -8,6 +8,7 @@
 #include "apps/cli/json_output.hpp"
 #include "apps/cli/memory_plan.hpp"
 #include "apps/cli/standard_streams.hpp"
+#include "tessera/base/error.hpp"
 
 namespace tessera::cli {
 namespace {
@@ -70,6 +71,9 @@ std::string table_of(const Options& options, const MemoryPlan& plan) {
 
 int run(Options& options) {
   options.request.context = options.model.context;
+  base::require(options.request.prompt_length >= 0,
+                "[plan] --prompt-length must be 0 (the whole context) or more; received {}",
+                options.request.prompt_length);
   const auto checkpoint = checkpoint::Checkpoint::open_config(find_config(options.config));
   const MemoryPlan plan = plan_memory(options.model, checkpoint, options.request);
   options.json.write(report_of(options, plan));
