@@ -22,6 +22,7 @@ Command forward_command();
 Command tokenize_command();
 Command detokenize_command();
 Command plan_command();
+Command bench_command();
 Command devices_command();
 
 /// All subcommands, in the order of --help.

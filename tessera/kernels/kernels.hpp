@@ -103,6 +103,13 @@ struct Kernels {
   void (*attention_block)(const AttentionState& state, const AttentionBlock& block) noexcept;
   /// out[i, d] = accumulator[i, d] / sum[i] for all rows; zeros where sum is 0.
   void (*attention_finish)(const AttentionState& state, std::int64_t rows, std::int64_t head_dim, float* out) noexcept;
+
+  /// Reads `bytes` (a multiple of 256) from 64-byte aligned memory in order; the sum keeps the compiler from leaving it
+  /// out. For measuring what the memory gives.
+  std::uint64_t (*read_memory)(const std::byte* memory, std::int64_t bytes) noexcept;
+  /// The fastest multiply-adds that the matmuls use, on registers alone: returns the floating-point operations done in
+  /// `rounds` rounds, a multiply-add counted as two. For measuring what the arithmetic gives.
+  std::int64_t (*multiply_add)(std::int64_t rounds) noexcept;
 };
 
 /// The table in use: the best that the CPU has, or the one that TESSERA_ISA (scalar, avx2, avx512) names. Chosen at the

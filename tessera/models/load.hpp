@@ -2,6 +2,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "tessera/checkpoint/checkpoint.hpp"
@@ -16,6 +17,8 @@ struct LoadOptions {
   std::int64_t context = 0;   ///< positions of the KV cache for each user; 0: the model's own maximum, at most 2048
   std::int64_t max_users = 1; ///< 1 to 32
   std::int64_t layers = 0;    ///< keep only the first so many; 0: all
+  /// Random weights of this seed in place of the checkpoint's, which may be a configuration alone.
+  std::optional<std::uint64_t> random_seed;
   /// Called after each layer is converted: (done, total).
   std::function<void(std::int64_t, std::int64_t)> progress;
 };

@@ -13,6 +13,12 @@ namespace {
 using checkpoint::StorageType;
 using checkpoint::TensorView;
 
+/// A seed of a tensor's own: FNV-1a of its name, begun at the model's seed.
+std::uint64_t mix(std::uint64_t seed, const std::string& name) {
+  for (const char c : name) seed = (seed ^ static_cast<unsigned char>(c)) * 0x100000001B3U;
+  return seed;
+}
+
 /// Reads a floating-point tensor row by row. The view keeps the mapped file alive.
 HostRows rows_of_view(const TensorView& view, std::int64_t rows, std::int64_t columns) {
   return {rows, columns, [view, columns](std::int64_t row, std::int64_t first, std::int64_t count, float* out) {
@@ -24,14 +30,19 @@ HostRows rows_of_view(const TensorView& view, std::int64_t rows, std::int64_t co
 } // namespace
 
 WeightLoader::WeightLoader(runtime::MeshDevice& device, const checkpoint::Checkpoint& checkpoint,
-                           bool weights_as_stored, DataType stored_dtype)
-    : device_(device), checkpoint_(checkpoint), weights_as_stored_(weights_as_stored), stored_dtype_(stored_dtype) {
-  base::require(checkpoint.has_weights() || device.mode() == runtime::RunMode::RECORD,
+                           bool weights_as_stored, DataType stored_dtype, std::optional<std::uint64_t> random_seed)
+    : device_(device),
+      checkpoint_(checkpoint),
+      weights_as_stored_(weights_as_stored),
+      stored_dtype_(stored_dtype),
+      random_seed_(random_seed) {
+  base::require(checkpoint.has_weights() || random_seed || device.mode() == runtime::RunMode::RECORD,
                 "[load] a checkpoint with weights is required; {} has none; add model.safetensors",
                 checkpoint.folder().string());
 }
 
 HostRows WeightLoader::rows(const std::string& name, std::int64_t rows, std::int64_t columns) const {
+  if (random_seed_) return random_rows(rows, columns, mix(*random_seed_, name));
   if (!checkpoint_.has_weights()) return {rows, columns, nullptr};
   const TensorView& view = checkpoint_.tensor(name);
   const std::vector<std::int64_t> expected =
@@ -49,7 +60,7 @@ HostRows WeightLoader::rows(const std::string& name, std::int64_t rows, std::int
 
 DataType WeightLoader::format(DataType dtype, const std::vector<std::string>& names) const {
   if (!weights_as_stored_) return dtype;
-  if (!checkpoint_.has_weights()) return stored_dtype_;
+  if (random_seed_ || !checkpoint_.has_weights()) return stored_dtype_;
   const bool all_bf16 = std::all_of(names.begin(), names.end(), [&](const std::string& name) {
     return checkpoint_.tensor(name).dtype == StorageType::BF16;
   });
@@ -68,6 +79,21 @@ Tensor WeightLoader::vector(const HostRows& rows, DataType dtype, std::string_vi
 Tensor WeightLoader::table(const HostRows& rows, DataType dtype, std::string_view name) const {
   return tensor::from_host(device_, rows, {{1, 1, rows.rows, rows.columns}, dtype, Layout::ROW_MAJOR, kDramInterleaved},
                            name);
+}
+
+HostRows random_rows(std::int64_t rows, std::int64_t columns, std::uint64_t seed) {
+  constexpr float kSpread = 0.02F * 1.7320508F; // half the width of an even distribution, in standard deviations
+  const float centre = rows == 1 ? 1.0F : 0.0F;
+  return {rows, columns, [columns, seed, centre](std::int64_t row, std::int64_t first, std::int64_t count, float* out) {
+            for (std::int64_t i = 0; i < count; ++i) {
+              // SplitMix64 (Steele, Lea, Flood, "Fast splittable pseudorandom number generators") of the element's
+              // number.
+              std::uint64_t bits = seed + static_cast<std::uint64_t>(row * columns + first + i) * 0x9E3779B97F4A7C15U;
+              bits = (bits ^ (bits >> 30)) * 0xBF58476D1CE4E5B9U;
+              bits = (bits ^ (bits >> 27)) * 0x94D049BB133111EBU;
+              out[i] = centre + kSpread * static_cast<float>(static_cast<std::int32_t>(bits >> 32)) * 0x1p-31F;
+            }
+          }};
 }
 
 HostRows concat_rows(std::vector<HostRows> parts) {

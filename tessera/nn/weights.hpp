@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -17,9 +18,10 @@ using tensor::Tensor;
 class WeightLoader {
  public:
   /// Without weights in the checkpoint (a device in record mode plans from config.json alone) reads are never called;
-  /// `stored_dtype` then stands for the checkpoint's own format. The checkpoint must outlive the loader.
+  /// `stored_dtype` then stands for the checkpoint's own format. With a `random_seed` weights are random instead, a
+  /// checkpoint's own are not looked at. The checkpoint must outlive the loader.
   WeightLoader(runtime::MeshDevice& device, const checkpoint::Checkpoint& checkpoint, bool weights_as_stored,
-               DataType stored_dtype);
+               DataType stored_dtype, std::optional<std::uint64_t> random_seed = {});
 
   /// The tensor `name` as rows x columns (a vector: 1 x columns). Throws IoError when it is absent or has another
   /// shape.
@@ -43,7 +45,12 @@ class WeightLoader {
   const checkpoint::Checkpoint& checkpoint_;
   bool weights_as_stored_;
   DataType stored_dtype_;
+  std::optional<std::uint64_t> random_seed_;
 };
+
+/// Random values, the same for the same seed: evenly distributed with a standard deviation of 0.02 in a matrix, and
+/// around 1 in a vector (rows == 1), which norms multiply by.
+HostRows random_rows(std::int64_t rows, std::int64_t columns, std::uint64_t seed);
 
 /// Matrices one below the other: Q, K and V projections as one.
 HostRows concat_rows(std::vector<HostRows> parts);

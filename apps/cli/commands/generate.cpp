@@ -164,7 +164,9 @@ void add_options(CLI::App& app, Options& options) {
   app.add_option("--top-p", options.sampling.top_p, "Draw from the fewest tokens whose probabilities reach this sum")
       ->capture_default_str();
   app.add_option("--top-k", options.sampling.top_k, "Draw from the best so many tokens; 0: all")->capture_default_str();
-  app.add_option("--seed", options.sampling.seed, "Seed of the draws")->capture_default_str();
+  app.add_option("--seed", options.sampling.seed, "Seed of the draws")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
   app.add_flag("--ids", options.ids, "Print token ids, with spaces between them, in place of text");
   app.add_flag("--ignore-eos", options.ignore_eos, "Go on after an end-of-text token");
   options.model.add(app);

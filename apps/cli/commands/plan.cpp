@@ -1,9 +1,9 @@
 #include <fmt/format.h>
 
-#include <filesystem>
 #include <memory>
 
 #include "apps/cli/command.hpp"
+#include "apps/cli/config_path.hpp"
 #include "apps/cli/exit_code.hpp"
 #include "apps/cli/json_output.hpp"
 #include "apps/cli/memory_plan.hpp"
@@ -19,14 +19,6 @@ struct Options {
   PlanRequest request{.users = 1};
   JsonOutput json;
 };
-
-/// A path or Hugging Face name as it is; the bare name of a configuration in `configs/` as that file.
-std::string find_config(const std::string& name) {
-  std::error_code error;
-  const std::filesystem::path known = std::filesystem::path(TESSERA_CONFIGS) / (name + ".json");
-  const bool bare = name.find('/') == std::string::npos && !std::filesystem::exists(name, error);
-  return bare && std::filesystem::is_regular_file(known, error) ? known.string() : name;
-}
 
 nlohmann::json bytes_by_kind(const MemoryUse& use) {
   return {{"weights", use.weights}, {"kv_cache", use.kv_cache}, {"activations", use.activations}};

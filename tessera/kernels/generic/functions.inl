@@ -20,6 +20,8 @@ void add(const float* a, const float* b, std::int64_t count, float* out) noexcep
 void mul(const float* a, const float* b, std::int64_t count, float* out) noexcept;
 void attention_block(const AttentionState& state, const AttentionBlock& block) noexcept;
 void attention_finish(const AttentionState& state, std::int64_t rows, std::int64_t head_dim, float* out) noexcept;
+std::uint64_t read_memory(const std::byte* memory, std::int64_t bytes) noexcept;
+std::int64_t multiply_add(std::int64_t rounds) noexcept;
 
 constexpr Kernels table(std::string_view isa, std::int64_t packed_bytes) {
   return {.isa = isa,
@@ -38,5 +40,7 @@ constexpr Kernels table(std::string_view isa, std::int64_t packed_bytes) {
           .add = add,
           .mul = mul,
           .attention_block = attention_block,
-          .attention_finish = attention_finish};
+          .attention_finish = attention_finish,
+          .read_memory = read_memory,
+          .multiply_add = multiply_add};
 }

@@ -1,0 +1,321 @@
+#include <fmt/format.h>
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <chrono>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <numeric>
+
+#include "apps/cli/command.hpp"
+#include "apps/cli/config_path.hpp"
+#include "apps/cli/exit_code.hpp"
+#include "apps/cli/interrupt.hpp"
+#include "apps/cli/json_output.hpp"
+#include "apps/cli/machine_limits.hpp"
+#include "apps/cli/model_options.hpp"
+#include "apps/cli/standard_streams.hpp"
+#include "tessera/base/error.hpp"
+#include "tessera/generate/generator.hpp"
+#include "tessera/kernels/kernels.hpp"
+
+namespace tessera::cli {
+namespace {
+
+struct Options {
+  ModelOptions model;
+  std::string checkpoint;
+  bool random_weights = false;
+  std::uint64_t seed = 1;
+  std::vector<std::int64_t> prefill{512};
+  std::int64_t decode = 64;
+  std::vector<std::int64_t> batch{1, 8, 32};
+  std::int64_t prompt = 128;
+  std::int64_t repeats = 5;
+  bool ops = false;
+  JsonOutput json;
+};
+
+double seconds_since(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+struct Spread {
+  double median = 0.0;
+  double min = 0.0;
+  double max = 0.0;
+};
+
+Spread spread_of(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  return {values[values.size() / 2], values.front(), values.back()};
+}
+
+/// Adds up the work and the time of the programs of a pass, by op.
+class WorkCounter : public runtime::QueueObserver {
+ public:
+  struct OfOp {
+    std::int64_t count = 0;
+    std::int64_t flops = 0;
+    std::chrono::nanoseconds time{0};
+  };
+
+  explicit WorkCounter(runtime::MeshDevice& device) : device_(device) { device_.queue().add_observer(*this); }
+  ~WorkCounter() override { device_.queue().remove_observer(*this); }
+  WorkCounter(const WorkCounter&) = delete;
+  WorkCounter& operator=(const WorkCounter&) = delete;
+
+  void after(runtime::MeshDevice&, const OpRecord& record, std::chrono::nanoseconds host_time) override {
+    OfOp& op = ops_[record.name];
+    ++op.count;
+    op.flops += record.work.matmul_flops;
+    op.time += host_time;
+    if (record.name != "linear") return;
+    for (const OperandRecord& input : record.inputs) {
+      if (input.name == "weight") weight_bytes_ += input.spec.size_bytes();
+    }
+    linear_flops_ += record.work.matmul_flops;
+  }
+
+  std::int64_t weight_bytes() const { return weight_bytes_; }
+  std::int64_t linear_flops() const { return linear_flops_; }
+  const std::map<std::string, OfOp>& ops() const { return ops_; }
+
+ private:
+  runtime::MeshDevice& device_;
+  std::int64_t weight_bytes_ = 0;
+  std::int64_t linear_flops_ = 0;
+  std::map<std::string, OfOp> ops_;
+};
+
+std::vector<std::int32_t> random_ids(std::int64_t count, std::int64_t vocab_size, std::uint64_t seed) {
+  std::vector<std::int32_t> ids(static_cast<std::size_t>(count));
+  std::uint64_t state = seed;
+  for (std::int32_t& id : ids) {
+    state = state * 6364136223846793005U + 1442695040888963407U;
+    id = static_cast<std::int32_t>((state >> 33) % static_cast<std::uint64_t>(vocab_size));
+  }
+  return ids;
+}
+
+nlohmann::json op_shares(const WorkCounter& counter) {
+  std::chrono::nanoseconds total{0};
+  for (const auto& [name, op] : counter.ops()) total += op.time;
+  nlohmann::json shares = nlohmann::json::array();
+  for (const auto& [name, op] : counter.ops()) {
+    shares.push_back({{"name", name},
+                      {"count", op.count},
+                      {"host_time_ns", op.time.count()},
+                      {"share", static_cast<double>(op.time.count()) /
+                                    static_cast<double>(std::max<std::int64_t>(1, total.count()))}});
+  }
+  std::sort(shares.begin(), shares.end(), [](const auto& a, const auto& b) { return a["share"] > b["share"]; });
+  return shares;
+}
+
+/// A model under measurement, through the generator that `generate` uses.
+class Bench {
+ public:
+  Bench(const Options& options, nn::DecoderModel& model, const MachineLimits& limits)
+      : options_(options), model_(model), limits_(limits) {}
+
+  nlohmann::json prefill(std::int64_t tokens) {
+    run_prefill(tokens); // warms caches and scratch memory up
+    std::vector<double> seconds;
+    for (std::int64_t repeat = 0; repeat < options_.repeats; ++repeat) seconds.push_back(run_prefill(tokens));
+    const WorkCounter counter(model_.device());
+    run_prefill(tokens);
+    const Spread time = spread_of(seconds);
+    const double count = static_cast<double>(tokens);
+    const double flops = static_cast<double>(counter.linear_flops());
+    const double peak = limits_.peak_flops();
+    nlohmann::json row{{"tokens", tokens},
+                       {"tokens_per_s", count / time.median},
+                       {"min_tokens_per_s", count / time.max},
+                       {"max_tokens_per_s", count / time.min},
+                       {"matmul_flops", flops},
+                       {"gflop_per_s", flops / time.median / 1e9},
+                       {"peak_gflop_per_s", peak / 1e9}};
+    if (options_.ops) row["ops"] = op_shares(counter);
+    return row;
+  }
+
+  nlohmann::json decode(std::int64_t users) {
+    generate::Generator generator(model_, {.max_users = users, .cancelled = &InterruptGuard::flag()});
+    // Prefills, a warm-up step, the steps measured, and one more whose ops are counted.
+    const std::int64_t new_tokens = 1 + 1 + options_.decode + 1;
+    for (std::int64_t user = 0; user < users; ++user) {
+      generator.submit({.prompt_ids = random_ids(options_.prompt, model_.info().vocab_size,
+                                                 options_.seed + static_cast<std::uint64_t>(user)),
+                        .max_tokens = new_tokens});
+    }
+    for (std::int64_t step = 0; step < users + 1; ++step) generator.step();
+    const double read_before = limits_.read_bytes_per_s();
+    std::vector<double> seconds;
+    for (std::int64_t step = 0; step < options_.decode; ++step) {
+      InterruptGuard::check();
+      const auto start = std::chrono::steady_clock::now();
+      generator.step();
+      seconds.push_back(seconds_since(start));
+    }
+    const double read = (read_before + limits_.read_bytes_per_s()) / 2;
+    const WorkCounter counter(model_.device());
+    generator.step();
+    const Spread time = spread_of(seconds);
+    const double count = static_cast<double>(users);
+    const double bytes = static_cast<double>(counter.weight_bytes());
+    read_.push_back(read);
+    nlohmann::json row{{"batch", users},
+                       {"tokens_per_s", count / time.median},
+                       {"min_tokens_per_s", count / time.max},
+                       {"max_tokens_per_s", count / time.min},
+                       {"tokens_per_s_user", 1.0 / time.median},
+                       {"weight_bytes", bytes},
+                       {"weight_gb_per_s", bytes / time.median / 1e9},
+                       {"read_gb_per_s", read / 1e9},
+                       {"gflop_per_s", static_cast<double>(counter.linear_flops()) / time.median / 1e9}};
+    if (options_.ops) row["ops"] = op_shares(counter);
+    return row;
+  }
+
+  double read_bytes_per_s() const { return read_.empty() ? limits_.read_bytes_per_s() : spread_of(read_).median; }
+
+ private:
+  double run_prefill(std::int64_t tokens) {
+    InterruptGuard::check();
+    generate::Generator generator(model_, {.max_users = 1, .cancelled = &InterruptGuard::flag()});
+    generator.submit({.prompt_ids = random_ids(tokens, model_.info().vocab_size, options_.seed), .max_tokens = 1});
+    const auto start = std::chrono::steady_clock::now();
+    generator.step();
+    return seconds_since(start);
+  }
+
+  const Options& options_;
+  nn::DecoderModel& model_;
+  const MachineLimits& limits_;
+  std::vector<double> read_;
+};
+
+std::string ops_table(const nlohmann::json& row) {
+  std::string text;
+  for (const auto& op : row.value("ops", nlohmann::json::array())) {
+    text += fmt::format("    {:<44} {:>5} x {:>10.3f} ms {:>6.1f} %\n", op["name"].get<std::string>(),
+                        op["count"].get<std::int64_t>(), op["host_time_ns"].get<double>() / 1e6,
+                        100.0 * op["share"].get<double>());
+  }
+  return text;
+}
+
+std::string table_of(const nlohmann::json& report) {
+  std::string text = fmt::format("{} in {}, {} threads, {} (all figures measured on this host)\n\n",
+                                 report["checkpoint"].get<std::string>(), report["precision"].get<std::string>(),
+                                 report["threads"].get<int>(), report["isa"].get<std::string>());
+  for (const auto& row : report["prefill"]) {
+    text += fmt::format(
+        "prefill {:>5} tokens: {:>8.1f} tokens/s [{:.1f} - {:.1f}], {:.0f} GFLOP/s in matmuls of {:.0f} possible\n",
+        row["tokens"].get<int>(), row["tokens_per_s"].get<double>(), row["min_tokens_per_s"].get<double>(),
+        row["max_tokens_per_s"].get<double>(), row["gflop_per_s"].get<double>(), row["peak_gflop_per_s"].get<double>());
+    text += ops_table(row);
+  }
+  for (const auto& row : report["decode"]) {
+    text += fmt::format(
+        "decode, batch {:>3}:     {:>8.1f} tokens/s [{:.1f} - {:.1f}], {:.2f} tokens/s/user, {:.1f} GB/s of weights; "
+        "memory reads {:.1f} GB/s\n",
+        row["batch"].get<int>(), row["tokens_per_s"].get<double>(), row["min_tokens_per_s"].get<double>(),
+        row["max_tokens_per_s"].get<double>(), row["tokens_per_s_user"].get<double>(),
+        row["weight_gb_per_s"].get<double>(), row["read_gb_per_s"].get<double>());
+    text += ops_table(row);
+  }
+  return text + fmt::format("load {:.2f} s, peak memory {:.0f} MB\n", report["load_s"].get<double>(),
+                            report["peak_bytes"].get<double>() / 1e6);
+}
+
+void check(const Options& options) {
+  const auto positive = [](const char* name, std::int64_t value) {
+    base::require(value > 0, "[bench] {} must be 1 or more; received {}", name, value);
+  };
+  for (const std::int64_t tokens : options.prefill) positive("--prefill", tokens);
+  for (const std::int64_t users : options.batch) positive("--batch", users);
+  positive("--decode", options.decode);
+  positive("--prompt", options.prompt);
+  positive("--repeats", options.repeats);
+}
+
+int run(const Options& options) {
+  check(options);
+  const InterruptGuard interrupt;
+  const auto checkpoint = options.random_weights ? checkpoint::Checkpoint::open_config(find_config(options.checkpoint))
+                                                 : checkpoint::Checkpoint::open(options.checkpoint);
+  const auto device = open_device(options.model, runtime::RunMode::EXECUTE);
+  const std::int64_t longest =
+      std::accumulate(options.prefill.begin(), options.prefill.end(), options.prompt + options.decode + 3,
+                      [](std::int64_t a, std::int64_t b) { return std::max(a, b + 1); });
+  const std::int64_t users = options.batch.empty() ? 1 : *std::max_element(options.batch.begin(), options.batch.end());
+  models::LoadOptions load{.precision = options.model.precision,
+                           .context = options.model.context > 0 ? options.model.context : longest,
+                           .max_users = users};
+  if (options.random_weights) load.random_seed = options.seed;
+  const auto start = std::chrono::steady_clock::now();
+  const auto model = load_model(device, checkpoint, load);
+  const double load_s = seconds_since(start);
+
+  const MachineLimits limits(device->queue().threads());
+  Bench bench(options, *model, limits);
+  nlohmann::json report{{"checkpoint", options.checkpoint}, {"precision", options.model.precision},
+                        {"board", options.model.board},     {"threads", device->queue().threads()},
+                        {"isa", kernels::kernels().isa},    {"prefill", nlohmann::json::array()},
+                        {"decode", nlohmann::json::array()}};
+  for (const std::int64_t tokens : options.prefill) report["prefill"].push_back(bench.prefill(tokens));
+  for (const std::int64_t batch : options.batch) report["decode"].push_back(bench.decode(batch));
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  report["read_gb_per_s"] = bench.read_bytes_per_s() / 1e9;
+  report["load_s"] = load_s;
+  report["peak_bytes"] = std::int64_t{usage.ru_maxrss} * 1024;
+  options.json.write(report);
+  if (!options.json.on_standard_output()) write_standard_output(table_of(report));
+  return EXIT_OK;
+}
+
+void add_options(CLI::App& app, Options& options) {
+  app.add_option("CHECKPOINT_OR_CONFIG", options.checkpoint,
+                 "A checkpoint; with --random-weights a config.json or a name in configs/")
+      ->required();
+  app.add_flag("--random-weights", options.random_weights, "Random weights in place of the checkpoint's");
+  app.add_option("--seed", options.seed, "Seed of random weights and prompts")->capture_default_str();
+  app.add_option("--prefill", options.prefill, "Prompt lengths to measure, separated by commas")
+      ->delimiter(',')
+      ->capture_default_str();
+  app.add_option("--decode", options.decode, "Decode steps to measure")->capture_default_str();
+  app.add_option("--batch", options.batch, "Users that decode together, separated by commas")
+      ->delimiter(',')
+      ->capture_default_str();
+  app.add_option("--prompt", options.prompt, "Tokens of each user's prompt before decode")->capture_default_str();
+  app.add_option("--repeats", options.repeats, "Runs of each prefill")->capture_default_str();
+  app.add_flag("--ops", options.ops, "Shares of the time by op");
+  options.model.add(app);
+  options.json.add(app, "All figures");
+}
+
+} // namespace
+
+Command bench_command() {
+  return {
+      .name = "bench",
+      .summary = "Measures prefill, decode and loading on this host, beside what the machine gives",
+      .examples =
+          "Medians, with the slowest and the fastest in brackets; decode counts each step. Tokens/s count all "
+          "users.\n\n"
+          "Examples:\n"
+          "  tessera bench demo\n"
+          "  tessera bench llama-3.2-1b --random-weights --precision bfp8 --prefill 512 --decode 128 --batch 1,8,32\n"
+          "  tessera bench demo --ops --json bench.json",
+      .add = [](CLI::App& app) -> std::function<int()> {
+        auto options = std::make_shared<Options>();
+        add_options(app, *options);
+        return [options] { return run(*options); };
+      }};
+}
+
+} // namespace tessera::cli

@@ -1,0 +1,100 @@
+#include "apps/cli/machine_limits.hpp"
+
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <cstring>
+#include <thread>
+#include <vector>
+
+#include "tessera/base/error.hpp"
+#include "tessera/kernels/kernels.hpp"
+
+namespace tessera::cli {
+namespace {
+
+constexpr std::size_t kBytes = std::size_t{1} << 30;
+constexpr std::size_t kChunk = std::size_t{1} << 20; // a run of memory for each thread in turn
+constexpr int kPasses = 6;
+
+/// Runs body(thread) on all threads at once and returns the seconds from their common start to the last end.
+template <typename Body>
+double timed(int threads, const Body& body) {
+  std::atomic<int> waiting{0};
+  std::atomic<bool> go{false};
+  std::vector<std::thread> workers;
+  for (int thread = 0; thread < threads; ++thread) {
+    workers.emplace_back([&, thread] {
+      ++waiting;
+      while (!go) {
+      }
+      body(thread);
+    });
+  }
+  while (waiting < threads) std::this_thread::yield();
+  const auto start = std::chrono::steady_clock::now();
+  go = true;
+  for (std::thread& worker : workers) worker.join();
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+} // namespace
+
+void MachineLimits::Unmap::operator()(std::byte* memory) const {
+  ::munmap(memory, kBytes);
+}
+
+MachineLimits::MachineLimits(int threads) : threads_(threads) {
+  void* const memory = ::mmap(nullptr, kBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  base::require<base::OutOfMemory>(
+      memory != MAP_FAILED, "[bench] {} bytes are needed to measure the memory; the system has none left", kBytes);
+  ::madvise(memory, kBytes, MADV_HUGEPAGE);
+  memory_.reset(static_cast<std::byte*>(memory));
+  const std::size_t share = kBytes / static_cast<std::size_t>(threads);
+  timed(threads,
+        [&](int thread) { std::memset(memory_.get() + static_cast<std::size_t>(thread) * share, thread + 1, share); });
+}
+
+MachineLimits::~MachineLimits() = default;
+
+double MachineLimits::read_bytes_per_s() const {
+  std::atomic<std::uint64_t> sink{0};
+  const auto& isa = kernels::kernels();
+  const std::size_t share = kBytes / static_cast<std::size_t>(threads_) / kChunk * kChunk;
+  double best = 0.0;
+  for (int pass = 0; pass < kPasses; ++pass) {
+    // Two patterns: one far-apart range for each thread, and chunks in turn. Which is faster depends on the machine.
+    const double seconds = timed(threads_, [&](int thread) {
+      std::uint64_t sum = 0;
+      const auto number = static_cast<std::size_t>(thread);
+      if (pass % 2 == 0) {
+        sum = isa.read_memory(memory_.get() + number * share, static_cast<std::int64_t>(share));
+      } else {
+        for (std::size_t at = number * kChunk; at + kChunk <= share * static_cast<std::size_t>(threads_);
+             at += kChunk * static_cast<std::size_t>(threads_)) {
+          sum += isa.read_memory(memory_.get() + at, kChunk);
+        }
+      }
+      sink += sum;
+    });
+    best = std::max(best, static_cast<double>(share) * threads_ / seconds);
+  }
+  return best;
+}
+
+double MachineLimits::peak_flops() const {
+  constexpr std::int64_t kRounds = 4'000'000;
+  const auto& isa = kernels::kernels();
+  double best = 0.0;
+  for (int pass = 0; pass < kPasses; ++pass) {
+    std::atomic<std::int64_t> done{0};
+    const double seconds = timed(threads_, [&](int) { done += isa.multiply_add(kRounds); });
+    best = std::max(best, static_cast<double>(done) / seconds);
+  }
+  return best;
+}
+
+} // namespace tessera::cli
