@@ -1,0 +1,73 @@
+// --help, --version, devices: what needs no model.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tessera/base/file.hpp"
+#include "tests/cli/tiny_folder.hpp"
+
+namespace tessera::test {
+namespace {
+
+using ::testing::HasSubstr;
+
+constexpr const char* kCommands[] = {"bringup", "generate", "forward", "tokenize", "detokenize", "plan", "devices"};
+
+TEST(Help, SaysAllOfEverySubcommand) {
+  const ProgramRun run = run_tessera({"--help"});
+  EXPECT_EQ(run.exit_code, 0);
+  EXPECT_EQ(run.error, "");
+  for (const char* command : kCommands) {
+    const ProgramRun own = run_tessera({command, "--help"});
+    EXPECT_EQ(own.exit_code, 0);
+    EXPECT_THAT(own.output, HasSubstr(std::string("tessera ") + command));
+    EXPECT_THAT(own.output, HasSubstr("Examples:"));
+    EXPECT_THAT(run.output, HasSubstr(own.output));
+  }
+  EXPECT_THAT(run.output, HasSubstr("Exit codes:"));
+}
+
+TEST(Help, PrintsTheDefaultsOfModelOptions) {
+  const std::string help = run_tessera({"generate", "--help"}).output;
+  for (const char* option : {"--board TEXT=n150", "--numerics TEXT=native", "--precision TEXT=accuracy",
+                             "--context INT=0", "--dp INT=1", "--tp INT=1", "--threads INT=0"}) {
+    EXPECT_THAT(help, HasSubstr(option));
+  }
+}
+
+TEST(Version, IsOneLine) {
+  const ProgramRun run = run_tessera({"--version"});
+  EXPECT_EQ(run.exit_code, 0);
+  EXPECT_THAT(run.output, ::testing::MatchesRegex("tessera [0-9]+\\.[0-9]+\\.[0-9]+\n"));
+}
+
+TEST(Devices, ListsBoardsWithUnitsInTheKeys) {
+  const nlohmann::json report = report_of(run_tessera({"devices", "--json"}));
+  std::vector<std::string> names;
+  for (const auto& board : report.at("boards")) names.push_back(board.at("name"));
+  EXPECT_EQ(names, (std::vector<std::string>{"n150", "n300", "t3000", "galaxy", "p150"}));
+  const nlohmann::json& n150 = report.at("boards").at(0);
+  EXPECT_EQ(n150.at("chips"), 1);
+  EXPECT_EQ(n150.at("worker_grid"), (std::vector<int>{8, 8}));
+  EXPECT_EQ(n150.at("dram_bytes_per_chip"), 12 * n150.at("dram_bytes_per_bank").get<std::int64_t>());
+  EXPECT_EQ(n150.at("dram_bytes_per_s"), 288e9);
+}
+
+TEST(Devices, PrintsATableWithoutJson) {
+  const ProgramRun run = run_tessera({"devices"});
+  EXPECT_EQ(run.exit_code, 0);
+  EXPECT_EQ(run.error, "");
+  EXPECT_THAT(run.output, HasSubstr("galaxy"));
+}
+
+TEST(Json, GoesToAFileBesideTheTable) {
+  const TemporaryFolder folder;
+  const std::string file = (folder.path() / "boards.json").string();
+  const ProgramRun run = run_tessera({"devices", "--json", file});
+  EXPECT_EQ(run.exit_code, 0);
+  EXPECT_EQ(run.output, run_tessera({"devices"}).output);
+  EXPECT_EQ(nlohmann::json::parse(base::read_file(file)), report_of(run_tessera({"devices", "--json"})));
+}
+
+} // namespace
+} // namespace tessera::test
