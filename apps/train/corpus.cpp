@@ -1,7 +1,7 @@
 #include "apps/train/corpus.hpp"
 
 #include <algorithm>
-#include <regex>
+#include <string_view>
 
 #include "tessera/base/error.hpp"
 #include "tessera/base/file.hpp"
@@ -9,14 +9,22 @@
 namespace tessera::train {
 namespace {
 
+/// Whether `line` reads "CHAPTER XII. ..." or "24.  ...".
+bool is_heading(std::string_view line) {
+  constexpr std::string_view kChapter = "CHAPTER ";
+  const bool named = line.starts_with(kChapter);
+  if (named) line.remove_prefix(kChapter.size());
+  const std::size_t digits = line.find_first_not_of(named ? "IVXLC" : "0123456789");
+  if (digits == 0 || digits == std::string_view::npos) return false;
+  return line.substr(digits).starts_with(named ? "." : ".  ");
+}
+
 /// Offset of the last chapter's heading. The table of contents also lists it, but earlier.
 std::size_t last_chapter(const std::string& text, const std::filesystem::path& path) {
-  static const std::regex heading(R"((CHAPTER [IVXLC]+\.|[0-9]+\.  ).*)");
   std::size_t found = 0, count = 0;
   for (std::size_t begin = 0; begin < text.size();) {
     const std::size_t end = std::min(text.find('\n', begin), text.size());
-    if (std::regex_match(text.begin() + static_cast<std::ptrdiff_t>(begin),
-                         text.begin() + static_cast<std::ptrdiff_t>(end), heading)) {
+    if (is_heading(std::string_view(text).substr(begin, end - begin))) {
       found = begin;
       ++count;
     }
