@@ -83,7 +83,7 @@ Command plan_command() {
           "The model's own code runs in record mode: it loads, prefills one user and decodes one step of all.\n"
           "Exit code 1 when the model does not fit.\n\n"
           "Examples:\n"
-          "  tessera plan configs/llama-3.1-8b.json --board n150 --precision bfp8 --batch 32 --context 1024\n"
+          "  tessera plan configs/llama-3.1-8b.json --board n150 --precision bfp8 --batch 32 --context 512\n"
           "  tessera plan llama-3.2-1b --precision bf16 --json plan.json",
       .add = [](CLI::App& app) -> std::function<int()> {
         auto options = std::make_shared<Options>();
