@@ -38,7 +38,8 @@ std::unique_ptr<nn::DecoderModel> load(std::shared_ptr<runtime::MeshDevice> devi
     config.layers = options.layers;
     config.sliding_window.resize(static_cast<std::size_t>(options.layers));
   }
-  const nn::WeightLoader weights(*device, checkpoint, precision.weights_as_stored, config.stored_dtype, options.random_seed);
+  const nn::WeightLoader weights(*device, checkpoint, precision.weights_as_stored, config.stored_dtype,
+                                 options.random_seed);
   const std::int64_t context = options.context > 0 ? options.context : std::min(config.max_positions, kDefaultContext);
   return std::make_unique<nn::DecoderModel>(
       device, config, family_of(checkpoint).names(), weights,
