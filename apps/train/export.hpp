@@ -11,7 +11,7 @@ namespace tessera::train {
 /// The size of the model to train.
 struct ModelOptions {
   std::int64_t hidden = 256;
-  std::int64_t layers = 6;
+  std::int64_t layers = 4;
   std::int64_t query_heads = 8;
   std::int64_t kv_heads = 4;
   std::int64_t mlp_hidden = 704;

@@ -33,7 +33,7 @@ struct Options {
   std::string prompt = "Alice was beginning to";
   std::size_t vocabulary = 2048;
   std::uint64_t seed = 1;
-  int threads = 2;
+  int threads = 1;
   train::ModelOptions model;
   train::TrainingOptions training;
 };
@@ -62,18 +62,24 @@ void add_options(CLI::App& app, Options& options) {
   app.add_option("--steps", training.steps, "Optimiser steps")->capture_default_str()->check(CLI::PositiveNumber);
   app.add_option("--batch", training.batch, "Windows per step")->capture_default_str()->check(size);
   app.add_option("--sequence", training.sequence, "Tokens per window")->capture_default_str()->check(size);
-  app.add_option("--warmup", training.warmup_steps, "Steps until the full learning rate")->capture_default_str();
+  app.add_option("--warmup", training.warmup_steps, "Steps until the full learning rate")
+      ->capture_default_str()
+      ->check(CLI::NonNegativeNumber);
   app.add_option("--eval-every", training.evaluate_every, "Steps between evaluations")
       ->capture_default_str()
       ->check(CLI::PositiveNumber);
-  app.add_option("--lr", training.learning_rate, "Peak learning rate")->capture_default_str();
-  app.add_option("--weight-decay", training.weight_decay, "AdamW's decay of matrices")->capture_default_str();
+  app.add_option("--lr", training.learning_rate, "Peak learning rate")
+      ->capture_default_str()
+      ->check(CLI::PositiveNumber);
+  app.add_option("--weight-decay", training.weight_decay, "AdamW's decay of matrices")
+      ->capture_default_str()
+      ->check(CLI::NonNegativeNumber);
   const std::map<std::string, train::Keep> keeps{
       {"loss", train::Keep::LOWEST_LOSS}, {"top1", train::Keep::HIGHEST_TOP1}, {"last", train::Keep::LAST}};
   app.add_option("--keep", training.keep,
                  "Weights to keep: of the evaluation with the lowest held-out loss (loss), the highest held-out top-1 "
                  "(top1), or the last ones (last)")
-      ->default_str("loss")
+      ->default_str("last")
       ->transform(CLI::CheckedTransformer(keeps));
   app.add_option("--dropout", training.dropout, "Dropout on embeddings and residual branches")
       ->capture_default_str()
@@ -145,6 +151,9 @@ void print_result(const Options& options, const Corpus& corpus, const train::Lan
 }
 
 void run(const Options& options) {
+  base::require(options.training.sequence <= options.model.context,
+                "[train] --sequence must be at most --context; received {} and {}; shorten the windows",
+                options.training.sequence, options.model.context);
   reference::set_torch_threads(options.threads);
   at::manual_seed(options.seed);
   const Corpus corpus = prepare(options);
@@ -158,7 +167,7 @@ void run(const Options& options) {
   std::signal(SIGTERM, [](int) { g_stop = true; });
   train::train(model, corpus.tokens, options.training, g_stop,
                [&](const train::Progress& progress) { print_progress(progress, options.training.steps); });
-  if (g_stop) fmt::print("interrupted: keeping the best weights so far\n");
+  if (g_stop) fmt::print("interrupted\n");
 
   train::round_to_bfloat16(model);
   train::write_checkpoint(options.output, model, config, corpus.tokenizer_json);
@@ -172,8 +181,8 @@ void run(const Options& options) {
 int main(int argc, char** argv) {
   CLI::App app(
       "Trains a small Llama on a folder of books and writes it as a Hugging Face checkpoint (BF16). "
-      "Ctrl-C ends the training and keeps the best weights so far.");
-  app.footer("Example: tessera-train --data ../shared/data --output demo --steps 1500");
+      "Ctrl-C ends the training and keeps the weights that --keep names, of the evaluations so far.");
+  app.footer("Example: tessera-train --data ../shared/data --output demo");
   Options options;
   add_options(app, options);
   CLI11_PARSE(app, argc, argv);

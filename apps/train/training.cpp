@@ -183,11 +183,14 @@ void train(LanguageModel& model, const Tokens& tokens, const TrainingOptions& op
   Evaluation best;
   const Clock::time_point begin = Clock::now();
 
-  for (std::int64_t step = 0; step < options.steps && !stop; ++step) {
+  bool last = false;
+  for (std::int64_t step = 0; !last; ++step) {
     set_learning_rate(optimizer, learning_rate(step, options));
     Progress progress{.step = step + 1};
     progress.batch_loss = train_step(model, optimizer, weights, draw_batch(tokens, options), options);
-    if ((step + 1) % options.evaluate_every == 0 || step + 1 == options.steps) {
+    // An interrupted training is judged where it stands, so that there are always trained weights to keep.
+    last = step + 1 >= options.steps || stop;
+    if (last || (step + 1) % options.evaluate_every == 0) {
       progress.evaluated = true;
       progress.training = evaluate(model, sample, tokens.begin_of_text, options.sequence);
       progress.held_out = evaluate(model, tokens.held_out, tokens.begin_of_text, options.sequence);

@@ -14,16 +14,17 @@ namespace tessera::train {
 /// highest held-out top-1, or the last ones.
 enum class Keep { LOWEST_LOSS, HIGHEST_TOP1, LAST };
 
+/// The defaults made demo/ (its README has the figures).
 struct TrainingOptions {
-  Keep keep = Keep::LOWEST_LOSS;
-  std::int64_t steps = 1500;
-  std::int64_t batch = 16;
-  std::int64_t sequence = 256;
-  std::int64_t warmup_steps = 100;
-  std::int64_t evaluate_every = 50;
-  double learning_rate = 2e-3;
+  Keep keep = Keep::LAST;
+  std::int64_t steps = 2000;
+  std::int64_t batch = 4;
+  std::int64_t sequence = 512;
+  std::int64_t warmup_steps = 150;
+  std::int64_t evaluate_every = 100;
+  double learning_rate = 2.5e-3;
   double weight_decay = 0.1;
-  double dropout = 0.15;
+  double dropout = 0.12;
   double clip_norm = 1.0;
 };
 

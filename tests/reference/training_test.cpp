@@ -29,16 +29,32 @@ class Trainer : public testing::Test {
   }
 
   Outcome train(const std::string& data, const std::string& options) const {
-    const std::string log = (folder_.path() / "log").string();
-    const std::string command = std::string(TESSERA_TRAIN) + " --data " + (folder_.path() / data).string() +
-                                " --output " + (folder_.path() / "model").string() +
-                                " --hidden 32 --layers 1 --heads 4 --kv-heads 2 --mlp 48 --context 64 --vocab 300"
-                                " --sequence 32 --batch 4 --threads 1 --warmup 5 " +
-                                options + " >" + log + " 2>&1";
-    const int status = std::system(command.c_str());
-    return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, base::read_file(log)};
+    return run(command(data, options) + " >" + log() + " 2>&1");
   }
 
+  /// The same, interrupted by Ctrl-C's signal after the first evaluation.
+  Outcome train_until_interrupted(const std::string& data, const std::string& options) const {
+    return run(command(data, options) + " >" + log() + " 2>&1 & trainer=$!; until grep -qs ^step " + log() +
+               " || ! kill -0 $trainer; do sleep 0.1; done; kill -INT $trainer; wait $trainer");
+  }
+
+ private:
+  std::string log() const { return (folder_.path() / "log").string(); }
+
+  std::string command(const std::string& data, const std::string& options) const {
+    return TESSERA_TRAIN " --data " + (folder_.path() / data).string() + " --output " +
+           (folder_.path() / "model").string() +
+           " --hidden 32 --layers 1 --heads 4 --kv-heads 2 --mlp 48 --context 64 --vocab 300 --sequence 32 --batch 4"
+           " --threads 1 --warmup 5 " +
+           options;
+  }
+
+  Outcome run(const std::string& command) const {
+    const int status = std::system(command.c_str());
+    return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, base::read_file(log())};
+  }
+
+ protected:
   test::TemporaryFolder folder_;
 };
 
@@ -63,6 +79,15 @@ TEST_F(Trainer, HoldsTheLastChapterOut) {
   ASSERT_EQ(train("data", "--steps 1").exit_code, 0);
   EXPECT_EQ(base::read_file(folder_.path() / "model" / "heldout.txt"),
             "CHAPTER III. The end\n\none two three four five, six seven.\n");
+}
+
+TEST_F(Trainer, KeepsTrainedWeightsWhenInterrupted) {
+  const Outcome run = train_until_interrupted("data", "--steps 1000000 --eval-every 50");
+  EXPECT_EQ(run.exit_code, 0) << run.output;
+  EXPECT_THAT(run.output, testing::HasSubstr("interrupted"));
+  const auto checkpoint = checkpoint::Checkpoint::open((folder_.path() / "model").string());
+  const std::vector<float> norm = checkpoint::to_float(checkpoint.tensor("model.norm.weight"));
+  EXPECT_THAT(norm, testing::Contains(testing::Ne(1.0F))); // norms start at 1
 }
 
 TEST_F(Trainer, EndsWithOneLineWhenTheBooksAreAbsent) {
