@@ -1,3 +1,6 @@
+#include <array>
+#include <numeric>
+
 #include "kernels_fixture.hpp"
 #include "tessera/base/error.hpp"
 
@@ -28,6 +31,18 @@ TEST(Dispatch, KnowsScalarOnEveryCpu) {
   ASSERT_NE(kernels_for("scalar"), nullptr);
   EXPECT_EQ(kernels_for("scalar")->isa, "scalar");
   EXPECT_EQ(kernels_for("neon"), nullptr);
+}
+
+TEST(Probe, ReadsEveryByteOfTheMemory) {
+  alignas(64) std::array<std::uint64_t, 96> memory{};
+  for (std::size_t i = 0; i < memory.size(); ++i) memory[i] = i * i;
+  const auto sum = std::accumulate(memory.begin(), memory.end(), std::uint64_t{0});
+  EXPECT_EQ(kernels().read_memory(reinterpret_cast<const std::byte*>(memory.data()), sizeof memory), sum);
+}
+
+TEST(Probe, CountsItsMultiplyAdds) {
+  EXPECT_GT(kernels().multiply_add(1), 0);
+  EXPECT_EQ(kernels().multiply_add(1000), 1000 * kernels().multiply_add(1));
 }
 
 } // namespace
