@@ -13,7 +13,7 @@ namespace {
 
 using checkpoint::SafeTensors;
 
-/// What full precision may differ from the golden fp32 outputs (issue 2: max abs).
+/// What full precision may differ from the golden fp32 outputs.
 constexpr double kTolerance = 1e-3;
 
 std::string ids_text(const std::vector<std::int64_t>& ids) {
