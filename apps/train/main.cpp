@@ -79,7 +79,7 @@ void add_options(CLI::App& app, Options& options) {
   app.add_option("--keep", training.keep,
                  "Weights to keep: of the evaluation with the lowest held-out loss (loss), the highest held-out top-1 "
                  "(top1), or the last ones (last)")
-      ->default_str("top1")
+      ->default_str("last")
       ->transform(CLI::CheckedTransformer(keeps));
   app.add_option("--dropout", training.dropout, "Dropout on embeddings and residual branches")
       ->capture_default_str()

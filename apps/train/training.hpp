@@ -16,15 +16,15 @@ enum class Keep { LOWEST_LOSS, HIGHEST_TOP1, LAST };
 
 /// The defaults made demo/ (its README has the figures).
 struct TrainingOptions {
-  Keep keep = Keep::HIGHEST_TOP1;
-  std::int64_t steps = 1800;
+  Keep keep = Keep::LAST;
+  std::int64_t steps = 1900;
   std::int64_t batch = 4;
   std::int64_t sequence = 512;
-  std::int64_t warmup_steps = 100;
-  std::int64_t evaluate_every = 60;
-  double learning_rate = 1.5e-3;
+  std::int64_t warmup_steps = 150;
+  std::int64_t evaluate_every = 200;
+  double learning_rate = 2.5e-3;
   double weight_decay = 0.3;
-  double dropout = 0.2;
+  double dropout = 0.1;
   double clip_norm = 1.0;
 };
 
