@@ -9,8 +9,12 @@ std::uint64_t read_memory(const std::byte* memory, std::int64_t bytes) noexcept 
 #pragma GCC unroll 4
     for (int i = 0; i < 4; ++i) sums[i] = _mm512_add_epi64(sums[i], _mm512_load_si512(memory + at + 64 * i));
   }
-  const __m512i sum = _mm512_add_epi64(_mm512_add_epi64(sums[0], sums[1]), _mm512_add_epi64(sums[2], sums[3]));
-  return static_cast<std::uint64_t>(_mm512_reduce_add_epi64(sum));
+  for (int i = 1; i < 4; ++i) sums[0] = _mm512_add_epi64(sums[0], sums[i]);
+  alignas(64) std::uint64_t lanes[8];
+  _mm512_store_si512(lanes, sums[0]);
+  std::uint64_t sum = 0;
+  for (const std::uint64_t lane : lanes) sum += lane;
+  return sum;
 }
 
 std::int64_t multiply_add(std::int64_t rounds) noexcept {
