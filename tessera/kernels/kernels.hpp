@@ -8,8 +8,8 @@
 
 namespace tessera::kernels {
 
-/// One matrix of a tiled tensor in the memory behind a device. Tile (r, c) starts at
-/// `data + (c * tile_rows + r) * tile_bytes(dtype)`; inside a tile the bytes are the card's own.
+/// One matrix of a tiled tensor in the memory behind a device: its tiles in the order of tile_position
+/// (tessera/spec/tile.hpp); inside a tile the bytes are the card's own.
 struct ConstTiles {
   const std::byte* data = nullptr;
   DataType dtype = DataType::BFLOAT16;
@@ -74,17 +74,20 @@ struct Kernels {
   void (*matmul_tile_column)(const float* a, std::int64_t a_stride, std::int64_t m, std::int64_t depth,
                              const ConstTiles& w, std::int64_t tile_column, float* out) noexcept;
 
-  /// Bytes that one bfloat16 activation takes where matmul_bf16_tile_column reads it: 2, or 4 where the instruction set
+  /// Bytes that one bfloat16 activation takes where matmul_bf16_tile_columns reads it: 2, or 4 where the instruction set
   /// has no products of bfloat16.
   std::int64_t packed_bytes = 0;
-  /// Packs a row of activations for matmul_bf16_tile_column. REQUIRES: the values are bfloat16 values; count is even.
+  /// Packs a row of activations for matmul_bf16_tile_columns. REQUIRES: the values are bfloat16 values; count is even.
   void (*pack_bf16)(const float* x, std::int64_t count, std::byte* out) noexcept;
-  /// As matmul_tile_column for packed activations, `a_stride` bytes from row to row. Two steps of k at a time, the odd
+  /// As matmul_tile_column for packed activations, `a_stride` bytes from row to row, and for `columns` columns of tiles
+  /// from `first_column` on: out[(c * m + i) * 32 + j] belongs to column first_column + c. Few rows read several columns
+  /// together, up to four of which are worth giving at once. Two steps of k at a time, the odd
   /// one first: k = 1, 0, 3, 2, ..., and denormals count as zero, in operands and in sums, as they do on the card. That
   /// is what vdpbf16ps computes, so that every ISA gives the same bits. REQUIRES: weights in BFLOAT16, BFLOAT8_B or
   /// BFLOAT4_B; depth = 32 * w.tile_rows.
-  void (*matmul_bf16_tile_column)(const std::byte* a, std::int64_t a_stride, std::int64_t m, std::int64_t depth,
-                                  const ConstTiles& w, std::int64_t tile_column, float* out) noexcept;
+  void (*matmul_bf16_tile_columns)(const std::byte* a, std::int64_t a_stride, std::int64_t m, std::int64_t depth,
+                                   const ConstTiles& w, std::int64_t first_column, std::int64_t columns,
+                                   float* out) noexcept;
 
   /// out = x / sqrt(mean(x^2) + epsilon) * gamma (Zhang and Sennrich, "Root Mean Square Layer Normalization"). out may
   /// be x.

@@ -13,7 +13,7 @@ namespace {
 
 std::int64_t tile_offset(std::int64_t row, std::int64_t column, std::int64_t tile_rows, std::int64_t tile_columns,
                          DataType dtype, TileOrder order) {
-  const std::int64_t index = order == TileOrder::RowMajor ? row * tile_columns + column : column * tile_rows + row;
+  const std::int64_t index = order == TileOrder::RowMajor ? row * tile_columns + column : tile_position(tile_rows, tile_columns, row, column);
   return index * tile_bytes(dtype);
 }
 
@@ -75,7 +75,7 @@ void reorder_tiles(std::span<const std::byte> from, TileOrder from_order, std::i
   base::require(std::ssize(from) == bytes && std::ssize(to) == bytes,
                 "[reorder_tiles] {}x{} tiles of {} have {} bytes; received {} and {}", tile_rows, tile_columns,
                 to_string(dtype), bytes, from.size(), to.size());
-  const TileOrder to_order = from_order == TileOrder::RowMajor ? TileOrder::ColumnMajor : TileOrder::RowMajor;
+  const TileOrder to_order = from_order == TileOrder::RowMajor ? TileOrder::ColumnPairs : TileOrder::RowMajor;
   for (std::int64_t r = 0; r < tile_rows; ++r) {
     for (std::int64_t c = 0; c < tile_columns; ++c) {
       std::memcpy(to.data() + tile_offset(r, c, tile_rows, tile_columns, dtype, to_order),

@@ -8,9 +8,9 @@
 
 namespace tessera::numerics {
 
-/// The order of a matrix's tiles. RowMajor: the card's pages. ColumnMajor: TensorSpec::tile_index, the host memory
+/// The order of a matrix's tiles. RowMajor: the card's pages. ColumnPairs: TensorSpec::tile_index, the host memory
 /// behind a device.
-enum class TileOrder { RowMajor, ColumnMajor };
+enum class TileOrder { RowMajor, ColumnPairs };
 
 /// Bytes of a tilized [rows, columns] matrix, padding included.
 std::int64_t tilized_bytes(std::int64_t rows, std::int64_t columns, DataType dtype);

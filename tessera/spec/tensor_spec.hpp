@@ -59,11 +59,11 @@ struct TensorSpec {
   /// Tiles down and across one matrix. REQUIRES: TILE layout.
   std::int64_t tile_rows() const;
   std::int64_t tile_columns() const;
-  /// Number of the tile (row, column) of a matrix in the host memory behind the device: column of tiles by column of
-  /// tiles, so that one column of a matmul's weights is one run of memory. The card interleaves the same tiles row by
-  /// row; a permutation of pages does not show in addresses or sizes.
+  /// Number of the tile (row, column) of a matrix in the host memory behind the device (tile_position in
+  /// tessera/spec/tile.hpp). The card interleaves the same tiles row by row; a permutation of pages does not show in
+  /// addresses or sizes.
   std::int64_t tile_index(std::int64_t matrix, std::int64_t tile_row, std::int64_t tile_column) const {
-    return (matrix * tile_columns() + tile_column) * tile_rows() + tile_row;
+    return matrix * tile_rows() * tile_columns() + tile_position(tile_rows(), tile_columns(), tile_row, tile_column);
   }
   /// A page is a tile (TILE) or one row (ROW_MAJOR), the unit of interleaving.
   std::int64_t page_bytes() const;

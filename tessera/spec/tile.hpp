@@ -17,4 +17,18 @@ constexpr std::int64_t tile_element(std::int64_t row, std::int64_t column) {
   return face * kFaceHeight * kFaceWidth + row % kFaceHeight * kFaceWidth + column % kFaceWidth;
 }
 
+/// Number of tile (row, column) of a matrix in the host memory behind a device: pairs of neighbouring columns of tiles,
+/// left and right in turn, down the matrix; a last column without a neighbour is by itself. So the weights that one
+/// worker multiplies are one run of memory (docs/design/tile_order.md). Always inlined, as kernels of every instruction
+/// set use it.
+[[gnu::always_inline]] constexpr std::int64_t tile_position(std::int64_t tile_rows, std::int64_t tile_columns,
+                                                            std::int64_t row, std::int64_t column) {
+  const std::int64_t first = column / 2 * 2;
+  return first + 1 < tile_columns ? first * tile_rows + row * 2 + column - first : first * tile_rows + row;
+}
+/// Tiles from one tile of a column to the next one below.
+[[gnu::always_inline]] constexpr std::int64_t tile_step(std::int64_t tile_columns, std::int64_t column) {
+  return column / 2 * 2 + 1 < tile_columns ? 2 : 1;
+}
+
 } // namespace tessera

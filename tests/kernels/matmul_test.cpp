@@ -149,9 +149,7 @@ class MatmulBf16 : public Matmul {
     const std::int64_t stride = depth * isa.packed_bytes + 64;
     const std::vector<std::byte> packed = pack(isa, a, m, depth, stride);
     std::vector<float> out(static_cast<std::size_t>(w.tiles.tile_columns * m * 32));
-    for (std::int64_t column = 0; column < w.tiles.tile_columns; ++column) {
-      isa.matmul_bf16_tile_column(packed.data(), stride, m, depth, w.tiles, column, out.data() + column * m * 32);
-    }
+    isa.matmul_bf16_tile_columns(packed.data(), stride, m, depth, w.tiles, 0, w.tiles.tile_columns, out.data());
     return out;
   }
   void expect_oracle_for(const std::vector<float>& a, const TiledMatrix& w) {
@@ -165,7 +163,7 @@ class MatmulBf16 : public Matmul {
 TEST_F(MatmulBf16, EqualsTheOracleForEveryShape) {
   for (const DataType dtype : kWeights) {
     for (const std::int64_t tile_rows : {1, 2, 7, 8, 9, 17}) {
-      TiledMatrix w(dtype, tile_rows, 2, tile_rows % 2);
+      TiledMatrix w(dtype, tile_rows, 3, tile_rows % 2);
       fill_normally(w);
       expect_oracle_for(rounded(normals(kMostRows * tile_rows * 32)), w);
     }

@@ -45,11 +45,13 @@ TEST(TensorSpec, ARowIsThePageOfRowMajor) {
   EXPECT_EQ(row_major({7}, DataType::INT32).page_bytes(), 28);
 }
 
-TEST(TensorSpec, TilesOfAColumnAreNeighbours) {
+TEST(TensorSpec, TilesOfAPairOfColumnsAreNeighbours) {
   const TensorSpec spec = tiled({2, 64, 96}); // 2 tiles down, 3 across
   EXPECT_EQ(spec.tile_index(0, 0, 0), 0);
-  EXPECT_EQ(spec.tile_index(0, 1, 0), 1);
-  EXPECT_EQ(spec.tile_index(0, 0, 1), 2);
+  EXPECT_EQ(spec.tile_index(0, 0, 1), 1);
+  EXPECT_EQ(spec.tile_index(0, 1, 0), 2);
+  EXPECT_EQ(spec.tile_index(0, 0, 2), 4);
+  EXPECT_EQ(spec.tile_index(0, 1, 2), 5);
   EXPECT_EQ(spec.tile_index(1, 0, 0), 6);
   EXPECT_EQ(spec.tile_index(1, 1, 2), 11);
 }

@@ -46,8 +46,8 @@ inline HostTensor rounded(const HostTensor& values, DataType dtype) {
   std::vector<std::byte> tiles(static_cast<std::size_t>(numerics::tilized_bytes(rows, columns, dtype)));
   for (std::size_t first = 0; first < values.data.size(); first += matrix) {
     numerics::tilize(std::span(values.data).subspan(first, matrix), rows, columns, dtype,
-                     numerics::TileOrder::ColumnMajor, tiles);
-    numerics::untilize(tiles, rows, columns, dtype, numerics::TileOrder::ColumnMajor,
+                     numerics::TileOrder::ColumnPairs, tiles);
+    numerics::untilize(tiles, rows, columns, dtype, numerics::TileOrder::ColumnPairs,
                        std::span(result.data).subspan(first, matrix));
   }
   return result;

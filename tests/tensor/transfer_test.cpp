@@ -69,7 +69,7 @@ TEST_P(TransferOfFormat, WritesTheBytesOfNumericsWithZeroPadding) {
   std::vector<std::byte> expected(2 * matrix_bytes);
   for (std::size_t matrix = 0; matrix < 2; ++matrix) {
     numerics::tilize(std::span(values.data).subspan(matrix * 33 * 40, 33 * 40), 33, 40, GetParam(),
-                     numerics::TileOrder::ColumnMajor,
+                     numerics::TileOrder::ColumnPairs,
                      std::span(expected).subspan(matrix * matrix_bytes, matrix_bytes));
   }
   ASSERT_EQ(static_cast<std::int64_t>(expected.size()), spec.size_bytes());

@@ -141,6 +141,17 @@ inline const std::byte* face_of(const std::byte* tile, std::int64_t kface, std::
   return tile + (Weights<D>::kSharesExponents ? kExponentBytes : 0) + (2 * kface + half) * Weights<D>::kFaceBytes;
 }
 
+/// A column of tiles: the first tile and the bytes from one to the next.
+template <DataType D>
+struct Column {
+  const std::byte* first;
+  std::int64_t step;
+
+  Column(const ConstTiles& w, std::int64_t column)
+      : first(w.data + tile_position(w.tile_rows, w.tile_columns, 0, column) * tile_bytes(D)),
+        step(tile_step(w.tile_columns, column) * tile_bytes(D)) {}
+};
+
 /// What the shared exponents of the 32 rows of one half add to a bfloat16's exponent field: (exponent - 127) << 7 each.
 inline __m512i exponent_steps(const std::byte* tile, std::int64_t half) {
   const __m128i upper = _mm_loadu_si128(reinterpret_cast<const __m128i*>(tile + half * kFaceHeight));
@@ -168,19 +179,6 @@ constexpr int kLowestSafeExponent = 7;
 /// True if no weight of these shared exponents is a denormal, which would have to count as zero.
 inline bool weights_are_normal(__m512i steps) {
   return _mm512_cmplt_epi16_mask(steps, _mm512_set1_epi16((kLowestSafeExponent - 127) * 128)) == 0;
-}
-
-/// True if no value scaled by steps leaves the normal numbers, so that scaling the activation instead of the weight
-/// gives the same products.
-inline bool scales_exactly(__m512i values, __m512i steps) {
-  const __m512i field = _mm512_set1_epi16(kExponentField);
-  const __mmask32 nonzero = _mm512_test_epi16_mask(values, _mm512_set1_epi16(kExponentField));
-  const __m512i exponent = _mm512_srli_epi16(_mm512_and_si512(values, field), 7);
-  const __m512i scaled = _mm512_add_epi16(exponent, _mm512_srai_epi16(steps, 7));
-  // Weights lie within 2^-6 .. 2 before scaling: stay clear of both ends by as much.
-  const __mmask32 low = _mm512_mask_cmplt_epi16_mask(nonzero, scaled, _mm512_set1_epi16(10));
-  const __mmask32 high = _mm512_mask_cmpgt_epi16_mask(nonzero, scaled, _mm512_set1_epi16(250));
-  return (low | high) == 0;
 }
 
 /// The same where exponents may be so low that a value falls out of the normal numbers: those become zero.
@@ -221,64 +219,121 @@ inline void decode_tile(const std::byte* tile, __m512i* panel) {
   }
 }
 
-/// Few rows: each weight is decoded once, in registers. The shared exponents go to the activations, 32 of which one
-/// instruction scales, where they would cost one for each 32 weights.
-template <DataType D, int kRows>
-void stream(const std::uint16_t* a, std::int64_t a_stride, std::int64_t depth, const std::byte* column, float* out) {
-  __m512 sum[kRows][kHalves];
-  for (auto& row : sum) {
-    for (__m512& value : row) value = _mm512_setzero_ps();
+/// Shared exponents with which scaling an activation gives the same products as scaling the weight: neither leaves the
+/// normal numbers, for any activation of some rows.
+struct SafeExponents {
+  __m512i least;
+  __m512i most;
+
+  SafeExponents(const std::uint16_t* a, std::int64_t a_stride, std::int64_t rows, std::int64_t depth) {
+    const __m512i field = _mm512_set1_epi16(kExponentField);
+    __m512i low = field;
+    __m512i high = _mm512_setzero_si512();
+    for (std::int64_t row = 0; row < rows; ++row) {
+      for (std::int64_t k = 0; k < depth; k += kTileHeight) {
+        const __m512i exponent = _mm512_and_si512(_mm512_loadu_si512(a + row * a_stride + k), field);
+        low = _mm512_mask_min_epu16(low, _mm512_test_epi16_mask(exponent, exponent), low, exponent);
+        high = _mm512_max_epu16(high, exponent);
+      }
+    }
+    // Weights lie within 2^-6 .. 2 before scaling: stay clear of both ends by as much.
+    const int least_exponent = std::max(kLowestSafeExponent, 10 + 127 - smallest(low));
+    const int most_exponent = std::max(0, 250 + 127 - largest(high));
+    least = _mm512_set1_epi8(static_cast<char>(std::min(least_exponent, 255)));
+    most = _mm512_set1_epi8(static_cast<char>(std::min(most_exponent, 255)));
   }
+
+  bool contain(const std::byte* tile) const {
+    const __m512i exponents = _mm512_loadu_si512(tile);
+    return (_mm512_cmplt_epu8_mask(exponents, least) | _mm512_cmpgt_epu8_mask(exponents, most)) == 0;
+  }
+
+ private:
+  static int smallest(__m512i fields) {
+    return _mm512_reduce_min_epi32(_mm512_min_epi32(even(fields), odd(fields))) >> 7;
+  }
+  static int largest(__m512i fields) {
+    return _mm512_reduce_max_epi32(_mm512_max_epi32(even(fields), odd(fields))) >> 7;
+  }
+  static __m512i even(__m512i fields) { return _mm512_and_si512(fields, _mm512_set1_epi32(0xFFFF)); }
+  static __m512i odd(__m512i fields) { return _mm512_srli_epi32(fields, 16); }
+};
+
+/// Few rows: each weight is decoded once, in registers. The shared exponents go to the activations, 32 of which one
+/// instruction scales, where they would cost one for each 32 weights. A pair of columns together, since a sum alone waits
+/// for its own last step; their tiles follow each other, left and right in turn.
+template <DataType D, int kRows, int kColumns>
+void stream(const std::uint16_t* a, std::int64_t a_stride, std::int64_t depth, const std::byte* tiles,
+            const SafeExponents& safe, float* out) {
   constexpr std::int64_t kTileBytes = tile_bytes(D);
   constexpr std::int64_t kPrefetch = 4096;
-  alignas(64) std::uint16_t scaled[kRows][kHalves][kTileHeight];
-  for (std::int64_t start = 0; start < depth; start += kTileHeight, column += kTileBytes) {
-    for (std::int64_t line = 0; line < kTileBytes; line += 64)
-      _mm_prefetch(reinterpret_cast<const char*>(column + kPrefetch + line), _MM_HINT_T0);
+  __m512 sum[kColumns][kRows][kHalves];
+  for (auto& of_column : sum) {
+    for (auto& row : of_column) {
+      for (__m512& value : row) value = _mm512_setzero_ps();
+    }
+  }
+  alignas(64) std::uint16_t scaled[kColumns][kRows][kHalves][kTileHeight];
+  for (std::int64_t start = 0; start < depth; start += kTileHeight, tiles += kColumns * kTileBytes) {
     bool exact = true;
-    for (int row = 0; row < kRows; ++row) {
-      const __m512i values = _mm512_loadu_si512(a + row * a_stride + start);
-      for (std::int64_t half = 0; half < kHalves; ++half) {
-        __m512i pairs = values;
-        if constexpr (Weights<D>::kSharesExponents) {
-          const __m512i steps = exponent_steps(column, half);
-          exact = exact && weights_are_normal(steps) && scales_exactly(values, steps);
-          pairs = scale(values, steps);
+#pragma GCC unroll 4
+    for (int c = 0; c < kColumns; ++c) {
+      const std::byte* tile = tiles + c * kTileBytes;
+      for (std::int64_t line = 0; line < kTileBytes; line += 64)
+        _mm_prefetch(reinterpret_cast<const char*>(tile + kPrefetch + line), _MM_HINT_T0);
+      if constexpr (Weights<D>::kSharesExponents) {
+        exact = exact && safe.contain(tile);
+#pragma GCC unroll 2
+        for (std::int64_t half = 0; half < kHalves; ++half) {
+          const __m512i steps = exponent_steps(tile, half);
+#pragma GCC unroll 4
+          for (int row = 0; row < kRows; ++row) {
+            _mm512_store_si512(scaled[c][row][half], scale(_mm512_loadu_si512(a + row * a_stride + start), steps));
+          }
         }
-        _mm512_store_si512(scaled[row][half], pairs);
       }
     }
     if (exact) {
       for (std::int64_t kface = 0; kface < 2; ++kface) {
 #pragma GCC unroll 4
         for (std::int64_t q = 0; q < 4; ++q) {
+          const std::int64_t k = kface * kFaceHeight + 4 * q;
+#pragma GCC unroll 4
+          for (int c = 0; c < kColumns; ++c) {
 #pragma GCC unroll 2
-          for (std::int64_t half = 0; half < kHalves; ++half) {
-            const Quad weights = Weights<D>::quad(face_of<D>(column, kface, half), q);
-            const std::int64_t k = kface * kFaceHeight + 4 * q;
-#pragma GCC unroll 8
-            for (int row = 0; row < kRows; ++row) {
-              sum[row][half] = dot(sum[row][half], weights.first, scaled[row][half] + k);
-              sum[row][half] = dot(sum[row][half], weights.second, scaled[row][half] + k + 2);
+            for (std::int64_t half = 0; half < kHalves; ++half) {
+              const Quad weights = Weights<D>::quad(face_of<D>(tiles + c * kTileBytes, kface, half), q);
+#pragma GCC unroll 4
+              for (int row = 0; row < kRows; ++row) {
+                const std::uint16_t* values =
+                    Weights<D>::kSharesExponents ? scaled[c][row][half] + k : a + row * a_stride + start + k;
+                sum[c][row][half] = dot(sum[c][row][half], weights.first, values);
+                sum[c][row][half] = dot(sum[c][row][half], weights.second, values + 2);
+              }
             }
           }
         }
       }
     } else {
       alignas(64) __m512i panel[kPairsOfTile * kHalves];
-      decode_tile<D>(column, panel);
-      for (std::int64_t pair = 0; pair < kPairsOfTile; ++pair) {
-        for (int row = 0; row < kRows; ++row) {
-          for (std::int64_t half = 0; half < kHalves; ++half) {
-            sum[row][half] = dot(sum[row][half], panel[pair * kHalves + half], a + row * a_stride + start + 2 * pair);
+      for (int c = 0; c < kColumns; ++c) {
+        decode_tile<D>(tiles + c * kTileBytes, panel);
+        for (std::int64_t pair = 0; pair < kPairsOfTile; ++pair) {
+          for (int row = 0; row < kRows; ++row) {
+            for (std::int64_t half = 0; half < kHalves; ++half) {
+              sum[c][row][half] =
+                  dot(sum[c][row][half], panel[pair * kHalves + half], a + row * a_stride + start + 2 * pair);
+            }
           }
         }
       }
     }
   }
-  for (int row = 0; row < kRows; ++row) {
-    for (std::int64_t half = 0; half < kHalves; ++half)
-      _mm512_storeu_ps(out + row * kTileWidth + half * kFaceWidth, sum[row][half]);
+  for (int c = 0; c < kColumns; ++c) {
+    for (int row = 0; row < kRows; ++row) {
+      for (std::int64_t half = 0; half < kHalves; ++half)
+        _mm512_storeu_ps(out + (c * kRows + row) * kTileWidth + half * kFaceWidth, sum[c][row][half]);
+    }
   }
 }
 
@@ -329,15 +384,15 @@ void multiply_rest(std::int64_t rows, const std::uint16_t* a, std::int64_t a_str
 
 template <DataType D>
 void multiply_many(const std::uint16_t* a, std::int64_t a_stride, std::int64_t m, std::int64_t depth,
-                   const std::byte* column, float* out) {
+                   Column<D> column, float* out) {
   alignas(64) __m512i panel[kPanelDepth / 2 * kHalves];
-  constexpr std::int64_t kTileBytes = tile_bytes(D);
   for (std::int64_t start = 0; start < depth; start += kPanelDepth) {
     const std::int64_t steps = std::min(kPanelDepth, depth - start);
-    for (std::int64_t k = 0; k < steps; k += kTileHeight, column += kTileBytes)
-      decode_tile<D>(column, panel + k / 2 * kHalves);
-    for (std::int64_t line = 0; line < kPanelDepth / kTileHeight * kTileBytes; line += 64) {
-      _mm_prefetch(reinterpret_cast<const char*>(column + line), _MM_HINT_T0);
+    for (std::int64_t k = 0; k < steps; k += kTileHeight, column.first += column.step)
+      decode_tile<D>(column.first, panel + k / 2 * kHalves);
+    for (std::int64_t tile = 0; tile < kPanelDepth / kTileHeight; ++tile) {
+      for (std::int64_t line = 0; line < tile_bytes(D); line += 64)
+        _mm_prefetch(reinterpret_cast<const char*>(column.first + tile * column.step + line), _MM_HINT_T0);
     }
     // Even shares: 32 rows as 11 + 11 + 10, not 12 + 12 + 8.
     const std::int64_t shares = (m + kRowsOfTile - 1) / kRowsOfTile;
@@ -350,20 +405,43 @@ void multiply_many(const std::uint16_t* a, std::int64_t a_stride, std::int64_t m
   }
 }
 
+template <DataType D, int kRows>
+void stream_columns(const std::uint16_t* a, std::int64_t a_stride, std::int64_t depth, const ConstTiles& w,
+                    std::int64_t first_column, std::int64_t columns, float* out) {
+  const SafeExponents safe(a, a_stride, kRows, depth);
+  for (std::int64_t c = 0; c < columns;) {
+    const std::int64_t column = first_column + c;
+    const Column<D> run(w, column);
+    float* const sums = out + c * kRows * kTileWidth;
+    if (run.step == tile_bytes(D)) {
+      stream<D, kRows, 1>(a, a_stride, depth, run.first, safe, sums);
+      c += 1;
+    } else if (column % 2 == 0 && c + 1 < columns) {
+      stream<D, kRows, 2>(a, a_stride, depth, run.first, safe, sums);
+      c += 2;
+    } else {
+      multiply_many<D>(a, a_stride, kRows, depth, run, sums);
+      c += 1;
+    }
+  }
+}
+
 template <DataType D>
-void multiply(const std::uint16_t* a, std::int64_t a_stride, std::int64_t m, std::int64_t depth,
-              const std::byte* column, float* out) {
+void multiply(const std::uint16_t* a, std::int64_t a_stride, std::int64_t m, std::int64_t depth, const ConstTiles& w,
+              std::int64_t first_column, std::int64_t columns, float* out) {
   switch (m) {
     case 1:
-      return stream<D, 1>(a, a_stride, depth, column, out);
+      return stream_columns<D, 1>(a, a_stride, depth, w, first_column, columns, out);
     case 2:
-      return stream<D, 2>(a, a_stride, depth, column, out);
+      return stream_columns<D, 2>(a, a_stride, depth, w, first_column, columns, out);
     case 3:
-      return stream<D, 3>(a, a_stride, depth, column, out);
+      return stream_columns<D, 3>(a, a_stride, depth, w, first_column, columns, out);
     case 4:
-      return stream<D, 4>(a, a_stride, depth, column, out);
+      return stream_columns<D, 4>(a, a_stride, depth, w, first_column, columns, out);
     default:
-      return multiply_many<D>(a, a_stride, m, depth, column, out);
+      for (std::int64_t c = 0; c < columns; ++c) {
+        multiply_many<D>(a, a_stride, m, depth, Column<D>(w, first_column + c), out + c * m * kTileWidth);
+      }
   }
 }
 
@@ -375,19 +453,19 @@ void pack_bf16(const float* x, std::int64_t count, std::byte* out) noexcept {
     __builtin_memcpy(out + 2 * k, reinterpret_cast<const std::byte*>(x + k) + 2, 2);
 }
 
-void matmul_bf16_tile_column(const std::byte* a, std::int64_t a_stride, std::int64_t m, std::int64_t depth,
-                             const ConstTiles& w, std::int64_t tile_column, float* out) noexcept {
+void matmul_bf16_tile_columns(const std::byte* a, std::int64_t a_stride, std::int64_t m, std::int64_t depth,
+                              const ConstTiles& w, std::int64_t first_column, std::int64_t columns,
+                              float* out) noexcept {
   if (m <= 0) return;
   const auto* values = reinterpret_cast<const std::uint16_t*>(a);
   const std::int64_t stride = a_stride / static_cast<std::int64_t>(sizeof(std::uint16_t));
-  const std::byte* column = w.data + tile_column * w.tile_rows * tile_bytes(w.dtype);
   switch (w.dtype) {
     case DataType::BFLOAT8_B:
-      return multiply<DataType::BFLOAT8_B>(values, stride, m, depth, column, out);
+      return multiply<DataType::BFLOAT8_B>(values, stride, m, depth, w, first_column, columns, out);
     case DataType::BFLOAT4_B:
-      return multiply<DataType::BFLOAT4_B>(values, stride, m, depth, column, out);
+      return multiply<DataType::BFLOAT4_B>(values, stride, m, depth, w, first_column, columns, out);
     default:
-      return multiply<DataType::BFLOAT16>(values, stride, m, depth, column, out);
+      return multiply<DataType::BFLOAT16>(values, stride, m, depth, w, first_column, columns, out);
   }
 }
 

@@ -11,8 +11,9 @@ void store_tile(const Tiles& tiles, std::int64_t tile_row, std::int64_t tile_col
 void matmul_tile_column(const float* a, std::int64_t a_stride, std::int64_t m, std::int64_t depth, const ConstTiles& w,
                         std::int64_t tile_column, float* out) noexcept;
 void pack_bf16(const float* x, std::int64_t count, std::byte* out) noexcept;
-void matmul_bf16_tile_column(const std::byte* a, std::int64_t a_stride, std::int64_t m, std::int64_t depth, const ConstTiles& w,
-                             std::int64_t tile_column, float* out) noexcept;
+void matmul_bf16_tile_columns(const std::byte* a, std::int64_t a_stride, std::int64_t m, std::int64_t depth,
+                              const ConstTiles& w, std::int64_t first_column, std::int64_t columns,
+                              float* out) noexcept;
 void rms_norm(const float* x, const float* gamma, float epsilon, std::int64_t count, float* out) noexcept;
 void rotate_pairs(const float* x, const float* cos, const float* sin, std::int64_t count, float* out) noexcept;
 void silu(const float* x, std::int64_t count, float* out) noexcept;
@@ -33,7 +34,7 @@ constexpr Kernels table(std::string_view isa, std::int64_t packed_bytes) {
           .matmul_tile_column = matmul_tile_column,
           .packed_bytes = packed_bytes,
           .pack_bf16 = pack_bf16,
-          .matmul_bf16_tile_column = matmul_bf16_tile_column,
+          .matmul_bf16_tile_columns = matmul_bf16_tile_columns,
           .rms_norm = rms_norm,
           .rotate_pairs = rotate_pairs,
           .silu = silu,

@@ -5,7 +5,7 @@ namespace {
 /// Byte offset of a tile from the start of its matrix.
 template <typename F, typename AnyTiles>
 inline std::int64_t tile_offset(const AnyTiles& tiles, std::int64_t tile_row, std::int64_t tile_column) {
-  return (tile_column * tiles.tile_rows + tile_row) * F::kTileBytes;
+  return tile_position(tiles.tile_rows, tiles.tile_columns, tile_row, tile_column) * F::kTileBytes;
 }
 
 /// Elements [from, to) of a group.

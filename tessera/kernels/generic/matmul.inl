@@ -37,7 +37,15 @@ inline Vec decode_scaled(const std::byte* tile, const float* scales, std::int64_
   }
 }
 
-/// The order of the steps of k: ascending, or in pairs with the odd one first (kernels.hpp, matmul_bf16_tile_column).
+/// A column of tiles: the first tile and the bytes from one to the next.
+struct TileRun {
+  const std::byte* first;
+  std::int64_t step;
+
+  TileRun from(std::int64_t tile) const { return {first + tile * step, step}; }
+};
+
+/// The order of the steps of k: ascending, or in pairs with the odd one first (kernels.hpp, matmul_bf16_tile_columns).
 /// Activations in the second order come swapped already, so that only the rows of weights change places.
 enum class Order : std::int64_t { ASCENDING = 0, PAIRS = 1 };
 
@@ -101,7 +109,7 @@ inline void add_panel(const float* a, std::int64_t a_stride, std::int64_t rows, 
 /// it.
 template <DataType D, Order kOrder, int kRows>
 [[gnu::noinline]] std::int64_t add_scaled_tiles(const float* a, std::int64_t a_stride, std::int64_t depth,
-                                                const std::byte* column, float* out) {
+                                                TileRun column, float* out) {
   Vec sum[kRows][kVectors];
 #pragma GCC unroll 16
   for (int i = 0; i < kRows; ++i) {
@@ -110,17 +118,17 @@ template <DataType D, Order kOrder, int kRows>
   }
   alignas(64) float scales[kGroups];
   std::int64_t start = 0;
-  for (; start < depth && make_scales<D>(column, scales); start += kTileHeight) {
-    if constexpr (D != DataType::FLOAT32) prefetch_range(column + kPrefetchBytes, Format<D>::kTileBytes);
+  for (; start < depth && make_scales<D>(column.first, scales); start += kTileHeight) {
+    if constexpr (D != DataType::FLOAT32) prefetch_range(column.first + kPrefetchBytes, Format<D>::kTileBytes);
     for_each_part<D, kOrder>(
-        column, scales, smaller(kTileHeight, depth - start),
+        column.first, scales, smaller(kTileHeight, depth - start),
         [&](std::int64_t k, std::int64_t v, Vec part) __attribute__((always_inline)) {
 #pragma GCC unroll 16
           for (int i = 0; i < kRows; ++i) {
             sum[i][v] = fma(broadcast(a[i * a_stride + start + k]), part, sum[i][v]);
           }
         });
-    column += Format<D>::kTileBytes;
+    column.first += column.step;
   }
 #pragma GCC unroll 16
   for (int i = 0; i < kRows; ++i) {
@@ -132,15 +140,13 @@ template <DataType D, Order kOrder, int kRows>
 
 /// Few rows: weights go from memory to the sums directly.
 template <DataType D, Order kOrder, int kRows>
-inline void matmul_fused(const float* a, std::int64_t a_stride, std::int64_t depth, const std::byte* column,
-                         float* out) {
+inline void matmul_fused(const float* a, std::int64_t a_stride, std::int64_t depth, TileRun column, float* out) {
   for (std::int64_t i = 0; i < kRows * kTileWidth; i += kLanes) store(out + i, zero());
   for (std::int64_t done = 0; done < depth;) {
-    const std::byte* tile = column + done / kTileHeight * Format<D>::kTileBytes;
-    done += add_scaled_tiles<D, kOrder, kRows>(a + done, a_stride, depth - done, tile, out);
+    done += add_scaled_tiles<D, kOrder, kRows>(a + done, a_stride, depth - done, column.from(done / kTileHeight), out);
     if (done >= depth) break;
     alignas(64) float panel[kTileElements];
-    widen_tile<D, kOrder>(column + done / kTileHeight * Format<D>::kTileBytes, panel);
+    widen_tile<D, kOrder>(column.from(done / kTileHeight).first, panel);
     add_panel(a + done, a_stride, kRows, smaller(kTileHeight, depth - done), panel, true, out);
     done += kTileHeight;
   }
@@ -149,16 +155,16 @@ inline void matmul_fused(const float* a, std::int64_t a_stride, std::int64_t dep
 /// Many rows: a panel of weights is widened once and stays in the level 1 cache while all rows pass.
 template <DataType D, Order kOrder>
 inline void matmul_panels(const float* a, std::int64_t a_stride, std::int64_t m, std::int64_t depth,
-                          const std::byte* column, float* out) {
+                          TileRun column, float* out) {
   alignas(64) float panel[kPanelDepth * kTileWidth];
   for (std::int64_t start = 0; start < depth; start += kPanelDepth) {
     const std::int64_t steps = smaller(kPanelDepth, depth - start);
     for (std::int64_t k = 0; k < steps; k += kTileHeight) {
-      widen_tile<D, kOrder>(column, panel + k * kTileWidth);
-      column += Format<D>::kTileBytes;
+      widen_tile<D, kOrder>(column.first, panel + k * kTileWidth);
+      column.first += column.step;
     }
     // The weights of the next panel arrive while this one is in use.
-    prefetch_range(column, kPanelDepth / kTileHeight * Format<D>::kTileBytes);
+    prefetch_range(column.first, kPanelDepth / kTileHeight * Format<D>::kTileBytes);
     add_panel(a + start, a_stride, m, steps, panel, start > 0, out);
   }
 }
@@ -172,7 +178,8 @@ inline void multiply_column(const float* a, std::int64_t a_stride, std::int64_t 
     return;
   }
   with_format(w.dtype, [&]<typename F>(F) {
-    const std::byte* column = w.data + tile_column * w.tile_rows * F::kTileBytes;
+    const TileRun column{w.data + tile_position(w.tile_rows, w.tile_columns, 0, tile_column) * F::kTileBytes,
+                         tile_step(w.tile_columns, tile_column) * F::kTileBytes};
     if (m > kFusedRows) return matmul_panels<F::kType, kOrder>(a, a_stride, m, depth, column, out);
     with_rows<kFusedRows>(
         m, [&](auto rows) { matmul_fused<F::kType, kOrder, decltype(rows)::value>(a, a_stride, depth, column, out); });

@@ -45,10 +45,10 @@ void store_group(DataType dtype, const float* in, std::byte* tile, std::int64_t 
 }
 
 const std::byte* tile_at(const ConstTiles& tiles, std::int64_t tile_row, std::int64_t tile_column) {
-  return tiles.data + (tile_column * tiles.tile_rows + tile_row) * tile_bytes(tiles.dtype);
+  return tiles.data + tile_position(tiles.tile_rows, tiles.tile_columns, tile_row, tile_column) * tile_bytes(tiles.dtype);
 }
 std::byte* tile_at(const Tiles& tiles, std::int64_t tile_row, std::int64_t tile_column) {
-  return tiles.data + (tile_column * tiles.tile_rows + tile_row) * tile_bytes(tiles.dtype);
+  return tiles.data + tile_position(tiles.tile_rows, tiles.tile_columns, tile_row, tile_column) * tile_bytes(tiles.dtype);
 }
 
 } // namespace

@@ -34,17 +34,8 @@ float without_denormal(float value) {
   return std::fabs(value) < std::numeric_limits<float>::min() ? std::copysign(0.0F, value) : value;
 }
 
-} // namespace
-
-void pack_bf16(const float* x, std::int64_t count, std::byte* out) noexcept {
-  for (std::int64_t k = 0; k < count; ++k) {
-    const std::uint16_t bits = numerics::to_bfloat16(x[k]);
-    std::memcpy(out + 2 * k, &bits, sizeof bits);
-  }
-}
-
-void matmul_bf16_tile_column(const std::byte* a, std::int64_t a_stride, std::int64_t m, std::int64_t depth,
-                             const ConstTiles& w, std::int64_t tile_column, float* out) noexcept {
+void multiply_bf16_column(const std::byte* a, std::int64_t a_stride, std::int64_t m, std::int64_t depth,
+                             const ConstTiles& w, std::int64_t tile_column, float* out) {
   std::fill(out, out + m * kTileWidth, 0.0F);
   std::array<float, kTileElements> tile;
   for (std::int64_t start = 0; start < depth; start += kTileHeight) {
@@ -63,6 +54,22 @@ void matmul_bf16_tile_column(const std::byte* a, std::int64_t a_stride, std::int
       }
     }
   }
+}
+
+} // namespace
+
+void pack_bf16(const float* x, std::int64_t count, std::byte* out) noexcept {
+  for (std::int64_t k = 0; k < count; ++k) {
+    const std::uint16_t bits = numerics::to_bfloat16(x[k]);
+    std::memcpy(out + 2 * k, &bits, sizeof bits);
+  }
+}
+
+void matmul_bf16_tile_columns(const std::byte* a, std::int64_t a_stride, std::int64_t m, std::int64_t depth,
+                              const ConstTiles& w, std::int64_t first_column, std::int64_t columns,
+                              float* out) noexcept {
+  for (std::int64_t c = 0; c < columns; ++c)
+    multiply_bf16_column(a, a_stride, m, depth, w, first_column + c, out + c * m * kTileWidth);
 }
 
 } // namespace tessera::kernels::scalar

@@ -9,10 +9,9 @@
 namespace tessera::ops {
 namespace {
 
-/// Extents of one product, in elements; depth and rows padded to whole tiles.
+/// Extents of one product, in elements; the depth also padded to whole tiles.
 struct Extents {
   std::int64_t rows;
-  std::int64_t padded_rows;
   std::int64_t depth;
   std::int64_t padded_depth;
   std::int64_t columns;
@@ -20,7 +19,7 @@ struct Extents {
 
 /// The rows of a as the kernel reads them, in the program's scratch memory.
 struct Panel {
-  bool bf16 = false; ///< packed for matmul_bf16_tile_column; else fp32
+  bool bf16 = false; ///< packed for matmul_bf16_tile_columns; else fp32
   std::int64_t row_bytes = 0;
 
   /// Activations of at most bfloat16's width times weights of at most that go through the kernel for pairs.
@@ -35,11 +34,15 @@ struct Panel {
 // Weights of one unit: long enough a run of memory to stream, unless too few units would be left to share.
 constexpr std::int64_t kUnitBytes = 256 << 10;
 constexpr std::int64_t kLeastUnits = 8;
+constexpr std::int64_t kPair = 2;
+// Rows up to which a pair of columns is multiplied together, in one pass over memory.
+constexpr std::int64_t kFewRows = 4;
 
 std::int64_t tile_columns_of_unit(const TensorSpec& weight) {
   const std::int64_t column_bytes = weight.tile_rows() * tile_bytes(weight.dtype);
   const std::int64_t most = std::max<std::int64_t>(1, weight.tile_columns() / kLeastUnits);
-  return std::clamp<std::int64_t>(kUnitBytes / column_bytes, 1, most);
+  // Whole pairs: their tiles stand in turn in memory.
+  return round_up(std::clamp<std::int64_t>(kUnitBytes / column_bytes, 1, most), kPair);
 }
 
 void check(const Tensor& a, const Tensor& weight, const Tensor& bias) {
@@ -71,22 +74,34 @@ runtime::Stage pack_rows(const Tensor& a, const Extents& extents, const Panel& p
           }};
 }
 
-/// The panel times one column of tiles, bias added: block [padded_rows, 32], zero beyond the rows.
-void multiply_column(const std::byte* packed, const Panel& panel, const Extents& extents,
-                     const kernels::ConstTiles& weight, const float* bias, std::int64_t tile_column, float* block) {
+/// The panel times `columns` columns of tiles: block [columns, rows, 32].
+void multiply_columns(const std::byte* packed, const Panel& panel, const Extents& extents,
+                      const kernels::ConstTiles& weight, std::int64_t first, std::int64_t columns, float* block) {
   const kernels::Kernels& isa = kernels::kernels();
   if (panel.bf16) {
-    isa.matmul_bf16_tile_column(packed, panel.row_bytes, extents.rows, extents.padded_depth, weight, tile_column,
-                                block);
-  } else {
+    isa.matmul_bf16_tile_columns(packed, panel.row_bytes, extents.rows, extents.padded_depth, weight, first, columns,
+                                 block);
+    return;
+  }
+  for (std::int64_t c = 0; c < columns; ++c) {
     isa.matmul_tile_column(reinterpret_cast<const float*>(packed), panel.row_bytes / std::int64_t{sizeof(float)},
-                           extents.rows, extents.padded_depth, weight, tile_column, block);
+                           extents.rows, extents.padded_depth, weight, first + c,
+                           block + c * extents.rows * kTileWidth);
   }
-  if (bias != nullptr) {
-    for (std::int64_t row = 0; row < extents.rows; ++row)
-      isa.add(block + row * kTileWidth, bias, kTileWidth, block + row * kTileWidth);
-  }
-  std::fill(block + extents.rows * kTileWidth, block + extents.padded_rows * kTileWidth, 0.0F);
+}
+
+/// Stores a column of tiles from sums [rows, 32], zero beyond the rows; `last_tile` is room for the one they end in.
+void store_column(const kernels::Tiles& out, std::int64_t tile_column, const float* sums, const Extents& extents,
+                  float* last_tile) {
+  const kernels::Kernels& isa = kernels::kernels();
+  const std::int64_t whole = extents.rows / kTileHeight;
+  for (std::int64_t tile_row = 0; tile_row < whole; ++tile_row)
+    isa.store_tile(out, tile_row, tile_column, sums + tile_row * kTileElements, kTileWidth);
+  if (whole * kTileHeight == extents.rows) return;
+  const std::int64_t left = (extents.rows - whole * kTileHeight) * kTileWidth;
+  std::copy_n(sums + whole * kTileElements, left, last_tile);
+  std::fill(last_tile + left, last_tile + kTileElements, 0.0F);
+  isa.store_tile(out, whole, tile_column, last_tile, kTileWidth);
 }
 
 /// Columns of tiles: multiply, add the bias, round and store.
@@ -98,14 +113,22 @@ runtime::Stage multiply(const Tensor& weight, const Tensor& bias, const Tensor& 
           [w = weight.view(), b = bias.defined() ? bias.view() : DeviceView(), has_bias = bias.defined(),
            out = output.view(), extents, panel, columns, of_unit](const runtime::Unit& unit) {
             const kernels::Kernels& isa = kernels::kernels();
-            float* const block = runtime::thread_scratch((extents.padded_rows + 1) * kTileWidth);
-            float* const bias_values = has_bias ? block + extents.padded_rows * kTileWidth : nullptr;
-            const std::int64_t first = unit.index * of_unit;
-            for (std::int64_t column = first; column < std::min(first + of_unit, columns); ++column) {
-              if (has_bias) isa.load_row(b.tiles(unit.chip), 0, column * kTileWidth, kTileWidth, bias_values);
-              multiply_column(unit.scratch, panel, extents, w.tiles(unit.chip), bias_values, column, block);
-              for (std::int64_t tile_row = 0; tile_row < extents.padded_rows / kTileHeight; ++tile_row) {
-                isa.store_tile(out.tiles(unit.chip), tile_row, column, block + tile_row * kTileElements, kTileWidth);
+            const std::int64_t together = extents.rows <= kFewRows ? kPair : 1;
+            float* const block = runtime::thread_scratch((together * extents.rows + kTileHeight + 1) * kTileWidth);
+            float* const last_tile = block + together * extents.rows * kTileWidth;
+            float* const bias_values = last_tile + kTileElements;
+            const std::int64_t end = std::min((unit.index + 1) * of_unit, columns);
+            for (std::int64_t first = unit.index * of_unit; first < end; first += together) {
+              const std::int64_t count = std::min(together, end - first);
+              multiply_columns(unit.scratch, panel, extents, w.tiles(unit.chip), first, count, block);
+              for (std::int64_t c = 0; c < count; ++c) {
+                float* const sums = block + c * extents.rows * kTileWidth;
+                if (has_bias) {
+                  isa.load_row(b.tiles(unit.chip), 0, (first + c) * kTileWidth, kTileWidth, bias_values);
+                  for (std::int64_t row = 0; row < extents.rows; ++row)
+                    isa.add(sums + row * kTileWidth, bias_values, kTileWidth, sums + row * kTileWidth);
+                }
+                store_column(out.tiles(unit.chip), first + c, sums, extents, last_tile);
               }
             }
           }};
@@ -118,7 +141,6 @@ Tensor linear(const Tensor& input_tensor_a, const Tensor& weight, const LinearOp
   require_float("linear", options.dtype);
   runtime::MeshDevice& device = input_tensor_a.device();
   const Extents extents{.rows = input_tensor_a.shape()[-2],
-                        .padded_rows = input_tensor_a.spec().tile_rows() * kTileHeight,
                         .depth = weight.shape()[-2],
                         .padded_depth = weight.spec().tile_rows() * kTileHeight,
                         .columns = weight.shape()[-1]};
