@@ -34,7 +34,7 @@ void matmul(benchmark::State& state, DataType dtype, std::int64_t m) {
   const Tiles w{memory.data(), dtype, kDepth / 32, columns / 32};
   const std::vector<float> tile = random_floats(kTileElements);
   for (std::int64_t r = 0; r < w.tile_rows; ++r) {
-    for (std::int64_t c = 0; c < w.tile_columns; ++c) table.store_tile(w, r, c, tile.data(), kTileWidth);
+    for (std::int64_t c = 0; c < w.tile_columns; ++c) table.store_tile(w, r, c, kTileHeight, tile.data(), kTileWidth);
   }
   const std::vector<float> a = random_floats(m * kDepth);
   std::vector<float> out(static_cast<std::size_t>(m * 32));

@@ -64,9 +64,12 @@ struct Kernels {
   /// out[j * 32 + i] = element (i, j) of one tile.
   void (*load_tile_transposed)(const ConstTiles& tiles, std::int64_t tile_row, std::int64_t tile_column,
                                float* out) noexcept;
-  /// Writes one tile from 32 rows of 32 values, `stride` floats apart, rounded as in store_row.
-  void (*store_tile)(const Tiles& tiles, std::int64_t tile_row, std::int64_t tile_column, const float* in,
-                     std::int64_t stride) noexcept;
+  /// Writes one tile from `rows` rows of 32 values, `stride` floats apart, rounded as in store_row, and zeros below them.
+  /// REQUIRES: rows <= 32.
+  void (*store_tile)(const Tiles& tiles, std::int64_t tile_row, std::int64_t tile_column, std::int64_t rows,
+                     const float* in, std::int64_t stride) noexcept;
+  /// Writes zeros into row `row` and those below it in its row of tiles.
+  void (*clear_rows)(const Tiles& tiles, std::int64_t row) noexcept;
 
   /// One column of tiles of a matmul: out[i * 32 + j] = sum over k of a[i * a_stride + k] * w(k, 32 * tile_column + j),
   /// for i in 0..m, j in 0..32. Each sum is one chain of fused multiply-adds in fp32, k ascending, starting at 0: the

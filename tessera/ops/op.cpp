@@ -37,19 +37,15 @@ OpRecord describe(std::initializer_list<Operand> inputs, std::initializer_list<O
 runtime::Stage for_each_row(const Tensor& output, std::function<void(std::int64_t, std::int64_t, std::int64_t)> body) {
   const TensorSpec& spec = output.spec();
   const std::int64_t rows = spec.shape[-2];
-  const std::int64_t padded = spec.tile_rows() * kTileHeight;
-  const std::int64_t units = padded / kRowsOfUnit;
+  const std::int64_t units = div_up(rows, kRowsOfUnit);
   return {spec.num_matrices() * units,
           [view = output.view(), body = std::move(body), rows, units](const runtime::Unit& unit) {
             const std::int64_t matrix = unit.index / units;
             const std::int64_t first = unit.index % units * kRowsOfUnit;
-            for (std::int64_t row = first; row < first + kRowsOfUnit; ++row) {
-              if (row < rows) {
-                body(unit.chip, matrix, row);
-              } else {
-                kernels::kernels().store_row(view.tiles(unit.chip, matrix), row, nullptr, 0);
-              }
-            }
+            const std::int64_t last = std::min(first + kRowsOfUnit, rows);
+            for (std::int64_t row = first; row < last; ++row) body(unit.chip, matrix, row);
+            if (last == rows && rows % kTileHeight != 0)
+              kernels::kernels().clear_rows(view.tiles(unit.chip, matrix), rows);
           }};
 }
 

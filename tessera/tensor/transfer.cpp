@@ -172,7 +172,7 @@ Tensor from_host_transposed(runtime::MeshDevice& device, const HostRows& source,
                         for (std::int64_t lane = 0; lane < kTileWidth; ++lane)
                           tile[k * kTileWidth + lane] = strip[lane * kRun + offset + k];
                       }
-                      isa.store_tile(tiles, (begin + offset) / kTileHeight, unit.index, tile, kTileWidth);
+                      isa.store_tile(tiles, (begin + offset) / kTileHeight, unit.index, kTileHeight, tile, kTileWidth);
                     }
                   }
                 });

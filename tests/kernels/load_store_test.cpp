@@ -65,7 +65,7 @@ TEST_F(LoadStore, TransposedTileHasRowsForColumns) {
   for (const DataType dtype : kFormats) {
     TiledMatrix matrix(dtype, 1, 1);
     const std::vector<float> values = normals(kTileElements);
-    tested->store_tile(matrix.tiles, 0, 0, values.data(), kTileWidth);
+    tested->store_tile(matrix.tiles, 0, 0, kTileHeight, values.data(), kTileWidth);
     std::vector<float> straight(kTileElements);
     std::vector<float> transposed(kTileElements);
     tested->load_tile(matrix.tiles, 0, 0, straight.data());
@@ -108,14 +108,31 @@ TEST_F(LoadStore, StoreRowClearsTheRest) {
 TEST_F(LoadStore, StoreTileEqualsTheOracle) {
   for (const DataType dtype : kFormats) {
     for (const std::int64_t stride : {32, 37}) {
-      for (int repeat = 0; repeat < 20; ++repeat) {
+      for (int repeat = 0; repeat < 33; ++repeat) {
         TiledMatrix expected(dtype, 2, 2, repeat % 2);
         TiledMatrix actual(dtype, 2, 2, repeat % 2);
         const std::vector<float> in = repeat < 10 ? any_floats(32 * stride) : normals(32 * stride);
-        oracle->store_tile(expected.tiles, 1, 1, in.data(), stride);
-        tested->store_tile(actual.tiles, 1, 1, in.data(), stride);
+        const std::int64_t rows = kTileHeight - repeat;
+        oracle->store_tile(expected.tiles, 1, 1, rows, in.data(), stride);
+        tested->store_tile(actual.tiles, 1, 1, rows, in.data(), stride);
         ASSERT_TRUE(std::ranges::equal(actual.fenced(), expected.fenced())) << to_string(dtype);
       }
+    }
+  }
+}
+
+TEST_F(LoadStore, ClearRowsLeavesTheRowsAboveAndOtherTileRows) {
+  for (const DataType dtype : kFormats) {
+    for (const std::int64_t row : {0, 1, 15, 16, 17, 31}) {
+      TiledMatrix expected(dtype, 3, 3);
+      TiledMatrix actual(dtype, 3, 3);
+      const std::vector<float> values = normals(96, 1.0F);
+      for (std::int64_t r = 0; r < 96; ++r) {
+        oracle->store_row(actual.tiles, r, values.data(), 96);
+        oracle->store_row(expected.tiles, r, values.data(), r >= 32 + row && r < 64 ? 0 : 96);
+      }
+      tested->clear_rows(actual.tiles, 32 + row);
+      ASSERT_TRUE(std::ranges::equal(actual.fenced(), expected.fenced())) << to_string(dtype) << " " << row;
     }
   }
 }

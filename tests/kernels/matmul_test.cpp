@@ -14,7 +14,7 @@ class Matmul : public KernelsTest {
   void fill_normally(TiledMatrix& w) {
     for (std::int64_t r = 0; r < w.tiles.tile_rows; ++r) {
       for (std::int64_t c = 0; c < w.tiles.tile_columns; ++c) {
-        oracle->store_tile(w.tiles, r, c, normals(kTileElements, 0.02F).data(), kTileWidth);
+        oracle->store_tile(w.tiles, r, c, kTileHeight, normals(kTileElements, 0.02F).data(), kTileWidth);
       }
     }
   }

@@ -6,8 +6,9 @@ void store_row(const Tiles& tiles, std::int64_t row, const float* in, std::int64
 void load_tile(const ConstTiles& tiles, std::int64_t tile_row, std::int64_t tile_column, float* out) noexcept;
 void load_tile_transposed(const ConstTiles& tiles, std::int64_t tile_row, std::int64_t tile_column,
                           float* out) noexcept;
-void store_tile(const Tiles& tiles, std::int64_t tile_row, std::int64_t tile_column, const float* in,
-                std::int64_t stride) noexcept;
+void store_tile(const Tiles& tiles, std::int64_t tile_row, std::int64_t tile_column, std::int64_t rows,
+                const float* in, std::int64_t stride) noexcept;
+void clear_rows(const Tiles& tiles, std::int64_t row) noexcept;
 void matmul_tile_column(const float* a, std::int64_t a_stride, std::int64_t m, std::int64_t depth, const ConstTiles& w,
                         std::int64_t tile_column, float* out) noexcept;
 void pack_bf16(const float* x, std::int64_t count, std::byte* out) noexcept;
@@ -31,6 +32,7 @@ constexpr Kernels table(std::string_view isa, std::int64_t packed_bytes) {
           .load_tile = load_tile,
           .load_tile_transposed = load_tile_transposed,
           .store_tile = store_tile,
+          .clear_rows = clear_rows,
           .matmul_tile_column = matmul_tile_column,
           .packed_bytes = packed_bytes,
           .pack_bf16 = pack_bf16,

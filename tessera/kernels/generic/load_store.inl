@@ -28,6 +28,21 @@ inline void store_group(const float* in, std::int64_t count, std::byte* tile, st
   encode<D>(values, tile, group);
 }
 
+/// Zeros in the rows of a tile from `row` on: all formats write zero as zero bytes.
+template <DataType D>
+inline void clear_from(std::byte* tile, std::int64_t row) {
+  for (std::int64_t top = 0; top < kTileHeight; top += kFaceHeight) {
+    const std::int64_t first = row > top ? row - top : 0;
+    if (first >= kFaceHeight) continue;
+    const auto groups = static_cast<std::size_t>(kFaceHeight - first);
+    for (std::int64_t half = 0; half < 2; ++half) {
+      const std::int64_t group = group_index(top + first, half);
+      if constexpr (is_block_float(D)) __builtin_memset(tile + group, 0, groups);
+      __builtin_memset(tile + data_offset<D>(group, 0), 0, groups * kFaceWidth * element_bits(D) / 8);
+    }
+  }
+}
+
 } // namespace
 
 void load_row(const ConstTiles& tiles, std::int64_t row, std::int64_t first, std::int64_t count, float* out) noexcept {
@@ -90,14 +105,22 @@ void load_tile_transposed(const ConstTiles& tiles, std::int64_t tile_row, std::i
   });
 }
 
-void store_tile(const Tiles& tiles, std::int64_t tile_row, std::int64_t tile_column, const float* in,
-                std::int64_t stride) noexcept {
+void store_tile(const Tiles& tiles, std::int64_t tile_row, std::int64_t tile_column, std::int64_t rows,
+                const float* in, std::int64_t stride) noexcept {
   with_format(tiles.dtype, [&]<typename F>(F) {
     std::byte* tile = tiles.data + tile_offset<F>(tiles, tile_row, tile_column);
-    for (std::int64_t row = 0; row < kTileHeight; ++row) {
+    for (std::int64_t row = 0; row < rows; ++row) {
       for (std::int64_t half = 0; half < 2; ++half) {
         store_group<F::kType>(in + row * stride + half * kFaceWidth, kFaceWidth, tile, group_index(row, half));
       }
     }
+    clear_from<F::kType>(tile, rows);
+  });
+}
+
+void clear_rows(const Tiles& tiles, std::int64_t row) noexcept {
+  with_format(tiles.dtype, [&]<typename F>(F) {
+    for (std::int64_t column = 0; column < tiles.tile_columns; ++column)
+      clear_from<F::kType>(tiles.data + tile_offset<F>(tiles, row / kTileHeight, column), row % kTileHeight);
   });
 }

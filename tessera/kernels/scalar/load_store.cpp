@@ -95,13 +95,20 @@ void load_tile_transposed(const ConstTiles& tiles, std::int64_t tile_row, std::i
   }
 }
 
-void store_tile(const Tiles& tiles, std::int64_t tile_row, std::int64_t tile_column, const float* in,
-                std::int64_t stride) noexcept {
+void store_tile(const Tiles& tiles, std::int64_t tile_row, std::int64_t tile_column, std::int64_t rows,
+                const float* in, std::int64_t stride) noexcept {
   std::byte* tile = tile_at(tiles, tile_row, tile_column);
+  constexpr std::array<float, kTileWidth> kZeros{};
   for (std::int64_t row = 0; row < kTileHeight; ++row) {
-    store_group(tiles.dtype, in + row * stride, tile, group_index(row, 0));
-    store_group(tiles.dtype, in + row * stride + kFaceWidth, tile, group_index(row, 1));
+    const float* values = row < rows ? in + row * stride : kZeros.data();
+    store_group(tiles.dtype, values, tile, group_index(row, 0));
+    store_group(tiles.dtype, values + kFaceWidth, tile, group_index(row, 1));
   }
+}
+
+void clear_rows(const Tiles& tiles, std::int64_t row) noexcept {
+  for (std::int64_t below = row; below < (row / kTileHeight + 1) * kTileHeight; ++below)
+    store_row(tiles, below, nullptr, 0);
 }
 
 } // namespace tessera::kernels::scalar

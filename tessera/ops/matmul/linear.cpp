@@ -90,20 +90,6 @@ void multiply_columns(const std::byte* packed, const Panel& panel, const Extents
   }
 }
 
-/// Stores a column of tiles from sums [rows, 32], zero beyond the rows; `last_tile` is room for the one they end in.
-void store_column(const kernels::Tiles& out, std::int64_t tile_column, const float* sums, const Extents& extents,
-                  float* last_tile) {
-  const kernels::Kernels& isa = kernels::kernels();
-  const std::int64_t whole = extents.rows / kTileHeight;
-  for (std::int64_t tile_row = 0; tile_row < whole; ++tile_row)
-    isa.store_tile(out, tile_row, tile_column, sums + tile_row * kTileElements, kTileWidth);
-  if (whole * kTileHeight == extents.rows) return;
-  const std::int64_t left = (extents.rows - whole * kTileHeight) * kTileWidth;
-  std::copy_n(sums + whole * kTileElements, left, last_tile);
-  std::fill(last_tile + left, last_tile + kTileElements, 0.0F);
-  isa.store_tile(out, whole, tile_column, last_tile, kTileWidth);
-}
-
 /// Columns of tiles: multiply, add the bias, round and store.
 runtime::Stage multiply(const Tensor& weight, const Tensor& bias, const Tensor& output, const Extents& extents,
                         const Panel& panel) {
@@ -114,9 +100,8 @@ runtime::Stage multiply(const Tensor& weight, const Tensor& bias, const Tensor& 
            out = output.view(), extents, panel, columns, of_unit](const runtime::Unit& unit) {
             const kernels::Kernels& isa = kernels::kernels();
             const std::int64_t together = extents.rows <= kFewRows ? kPair : 1;
-            float* const block = runtime::thread_scratch((together * extents.rows + kTileHeight + 1) * kTileWidth);
-            float* const last_tile = block + together * extents.rows * kTileWidth;
-            float* const bias_values = last_tile + kTileElements;
+            float* const block = runtime::thread_scratch((together * extents.rows + 1) * kTileWidth);
+            float* const bias_values = block + together * extents.rows * kTileWidth;
             const std::int64_t end = std::min((unit.index + 1) * of_unit, columns);
             for (std::int64_t first = unit.index * of_unit; first < end; first += together) {
               const std::int64_t count = std::min(together, end - first);
@@ -128,7 +113,10 @@ runtime::Stage multiply(const Tensor& weight, const Tensor& bias, const Tensor& 
                   for (std::int64_t row = 0; row < extents.rows; ++row)
                     isa.add(sums + row * kTileWidth, bias_values, kTileWidth, sums + row * kTileWidth);
                 }
-                store_column(out.tiles(unit.chip), first + c, sums, extents, last_tile);
+                for (std::int64_t row = 0; row < extents.rows; row += kTileHeight) {
+                  isa.store_tile(out.tiles(unit.chip), row / kTileHeight, first + c,
+                                 std::min(kTileHeight, extents.rows - row), sums + row * kTileWidth, kTileWidth);
+                }
               }
             }
           }};
