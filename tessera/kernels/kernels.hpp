@@ -45,6 +45,35 @@ struct AttentionBlock {
   float scale = 1.0F;
 };
 
+/// Most keys in one block of attention_bf16.
+inline constexpr std::int64_t kAttentionKeys = 128;
+/// Floats that a row's sum of weights is spread over.
+inline constexpr std::int64_t kAttentionSumLanes = 16;
+/// Where AttentionSums::reference starts: below every score that means anything.
+inline constexpr float kAttentionLowest = -1e30F;
+
+/// Running state of attention_bf16: a key's weight is 2^(scale * log2(e) * q k - reference). The reference follows the
+/// row's largest score, within a slack, so that it seldom moves.
+struct AttentionSums {
+  float* reference = nullptr;   ///< [rows]; starts at kAttentionLowest
+  float* sum = nullptr;         ///< [rows, kAttentionSumLanes], all of which add up to the sum of weights; starts at 0
+  float* accumulator = nullptr; ///< [rows, width], weighted sum of v rows; starts at 0
+};
+
+/// One block of keys and values, and the rows of queries that they meet. `width` is head_dim in whole tiles.
+struct PackedAttention {
+  const std::byte* q = nullptr; ///< [rows, width], by pack_bf16; zeros beyond head_dim
+  std::int64_t rows = 0;
+  std::int64_t head_dim = 0;
+  std::int64_t width = 0;
+  const std::byte* keys = nullptr;     ///< panels by attention_pack_keys, one after another
+  const std::byte* values = nullptr;   ///< panels by attention_pack_values
+  std::int64_t count = 0;              ///< of keys: whole panels of 32, kAttentionKeys at most
+  const std::int32_t* first = nullptr; ///< [rows]: row i attends to keys first[i] <= j < last[i]; null: to all
+  const std::int32_t* last = nullptr;  ///< [rows]
+  float scale = 1.0F;
+};
+
 /// The inner loops, one table per instruction set. All functions are pure, know pointers only, do not throw and do not
 /// allocate. Pointers need natural alignment of their element only. Every ISA gives the bits of the scalar oracle for
 /// loads, stores, matmul and element-wise sums and products; functions with exp, and sums over a row, agree with it
@@ -109,6 +138,22 @@ struct Kernels {
   void (*attention_block)(const AttentionState& state, const AttentionBlock& block) noexcept;
   /// out[i, d] = accumulator[i, d] / sum[i] for all rows; zeros where sum is 0.
   void (*attention_finish)(const AttentionState& state, std::int64_t rows, std::int64_t head_dim, float* out) noexcept;
+
+  /// A panel: the 32 keys of one tile row as attention_bf16 reads them, 32 * width * packed_bytes bytes. The operands
+  /// are in a format that widens to bfloat16, any but FLOAT32; padding columns hold zeros.
+  void (*attention_pack_keys)(const ConstTiles& k, std::int64_t tile_row, std::byte* panel) noexcept;
+  /// The same for values; those outside first <= j < last become zeros, whatever they hold.
+  void (*attention_pack_values)(const ConstTiles& v, std::int64_t tile_row, std::int64_t first, std::int64_t last,
+                                std::byte* panel) noexcept;
+  /// Folds one block of keys into the sums: products of bfloat16 values in the order of matmul_bf16_tile_columns,
+  /// weights rounded to bfloat16, sums in fp32 (FlashAttention, as attention_block). A key outside a row's range has no
+  /// part in it, whatever it holds. A row's result does not depend on the other rows.
+  void (*attention_bf16)(const AttentionSums& sums, const PackedAttention& block) noexcept;
+  /// Adds the sums over other keys: into += from, both brought to the higher reference. `from` stays as it is.
+  void (*attention_merge)(const AttentionSums& into, const AttentionSums& from, std::int64_t rows,
+                          std::int64_t width) noexcept;
+  /// out[i, d] = accumulator[i, d] / sum[i], [rows, width]; zeros where sum is 0. out may be the accumulator.
+  void (*attention_divide)(const AttentionSums& sums, std::int64_t rows, std::int64_t width, float* out) noexcept;
 
   /// Reads `bytes` (a multiple of 256) from 64-byte aligned memory in order; the sum keeps the compiler from leaving it
   /// out. For measuring what the memory gives.

@@ -44,7 +44,8 @@ struct DecodeCase {
         if (keys.empty()) {
           result.insert(result.end(), static_cast<std::size_t>(layout.head_dim), Expected{});
         } else {
-          naive_attention(stored_q.row(user * heads + head), keys, values, scale, result);
+          naive_attention(stored_q.row(user * heads + head), keys, values, scale, result,
+                          weight_error_of(activation, cache));
         }
       }
     }
@@ -96,10 +97,36 @@ TEST_F(DecodeAttentionTest, SlidingWindowsOfAnySize) {
   }
 }
 
+TEST_F(DecodeAttentionTest, LongCachesAreCutIntoParts) {
+  // Parts have 512 keys: positions at their ends, and users whose caches are shorter than one.
+  const std::vector<std::int32_t> positions{0, 510, 511, 512, 1023, 1024, 1200, -1};
+  for (const std::int64_t window : {0, 1, 100, 512, 513, 700}) {
+    for (const DataType cache : {DataType::BFLOAT16, DataType::BFLOAT8_B}) {
+      expect_reference({PagedLayout::shuffled(8, 19, 2, 64, 16), 4, positions, window}, DataType::BFLOAT16, cache);
+    }
+  }
+  for (const std::int32_t position : {3, 511, 512, 1215}) {
+    expect_reference({PagedLayout::shuffled(1, 19, 1, 64, 40), 3, {position}}, DataType::BFLOAT16, DataType::BFLOAT16);
+  }
+}
+
+TEST_F(DecodeAttentionTest, GroupsAndHeadsOfAnySize) {
+  for (const std::int64_t group : {1, 2, 3, 4, 8, 12, 13, 71}) {
+    expect_reference({PagedLayout::shuffled(2, 5, 1, 32, 64), group, {159, 70}}, DataType::BFLOAT16,
+                     DataType::BFLOAT16);
+  }
+  for (const std::int64_t head_dim : {8, 16, 24, 33, 64, 80, 96, 128, 160, 256}) {
+    for (const DataType cache : {DataType::BFLOAT16, DataType::BFLOAT8_B}) {
+      expect_reference({PagedLayout::shuffled(2, 5, 2, 32, head_dim), 6, {140, 31}}, DataType::BFLOAT16, cache);
+    }
+  }
+}
+
 TEST_F(DecodeAttentionTest, IgnoresWhatLiesBeyondThePositionAndBeforeTheWindow) {
-  for (const std::int64_t window : {0, 20}) {
+  for (const auto& [window, dtype] :
+       {std::pair{0, DataType::FLOAT32}, {20, DataType::FLOAT32}, {0, DataType::BFLOAT16}, {20, DataType::BFLOAT16}}) {
     DecodeCase c(PagedLayout::shuffled(3, 4, 1, 32, 16), 2, {5, 40, 127}, window);
-    const HostTensor clean = to_host(run(c, DataType::FLOAT32, DataType::FLOAT32));
+    const HostTensor clean = to_host(run(c, dtype, dtype));
     for (std::int64_t user = 0; user < 3; ++user) {
       const std::int64_t position = c.positions[static_cast<std::size_t>(user)];
       for (std::int64_t j = 0; j < 128; ++j) {
@@ -110,7 +137,7 @@ TEST_F(DecodeAttentionTest, IgnoresWhatLiesBeyondThePositionAndBeforeTheWindow) 
         }
       }
     }
-    EXPECT_EQ(bits_of(to_host(run(c, DataType::FLOAT32, DataType::FLOAT32))), bits_of(clean)) << window;
+    EXPECT_EQ(bits_of(to_host(run(c, dtype, dtype))), bits_of(clean)) << window;
   }
 }
 
@@ -123,15 +150,17 @@ TEST_F(DecodeAttentionTest, AnIdleUserGetsZeros) {
 }
 
 TEST_F(DecodeAttentionTest, AUserGetsTheSameBitsAloneAndAmong32) {
-  for (const DataType cache : {DataType::BFLOAT16, DataType::BFLOAT8_B}) {
-    const DecodeCase together(PagedLayout::shuffled(32, 4, 2, 32, 40), 8, many_positions(32, 128));
+  for (const auto& [cache, blocks] :
+       {std::pair{DataType::BFLOAT16, 4}, {DataType::BFLOAT8_B, 4}, {DataType::BFLOAT16, 40}, {DataType::FLOAT32, 4}}) {
+    const DecodeCase together(PagedLayout::shuffled(32, blocks, 2, 32, 40), 8, many_positions(32, 32 * blocks));
     const HostTensor all = to_host(run(together, DataType::BFLOAT16, cache));
     for (const std::int64_t user : {0, 1, 6, 17, 31}) {
       DecodeCase alone = together;
       const auto at = static_cast<std::size_t>(user);
       alone.positions = {together.positions[at]};
       alone.layout.users = 1;
-      alone.layout.table.assign(together.layout.table.begin() + user * 4, together.layout.table.begin() + user * 4 + 4);
+      const auto table = together.layout.table.begin() + user * blocks;
+      alone.layout.table.assign(table, table + blocks);
       const auto first = together.q.data.begin() + user * 8 * 40;
       alone.q = {{1, 1, 8, 40}, {first, first + 8 * 40}};
       const HostTensor one = to_host(run(alone, DataType::BFLOAT16, cache));
@@ -142,13 +171,17 @@ TEST_F(DecodeAttentionTest, AUserGetsTheSameBitsAloneAndAmong32) {
 
 TEST_F(DecodeAttentionTest, GivesTheBitsOfPrefillFromTheSameCache) {
   // Keys and values in the cache's own format, so that both see the same numbers.
-  const std::int64_t length = 90;
-  const PagedLayout layout = PagedLayout::shuffled(1, 3, 2, 32, 16);
-  for (const std::int64_t window : {0, 40}) {
+  for (const auto& [window, length, dtype] : {std::tuple{0, 90, DataType::FLOAT32},
+                                              {40, 90, DataType::FLOAT32},
+                                              {0, 90, DataType::BFLOAT16},
+                                              {40, 90, DataType::BFLOAT16},
+                                              {0, 500, DataType::BFLOAT16},
+                                              {170, 500, DataType::BFLOAT16}}) {
+    const PagedLayout layout = PagedLayout::shuffled(1, 16, 2, 32, 16);
     const DecodeCase c(layout, 4, {static_cast<std::int32_t>(length - 1)}, window);
-    const HostTensor decoded = to_host(run(c, DataType::FLOAT32, DataType::FLOAT32));
+    const HostTensor decoded = to_host(run(c, dtype, dtype));
     HostTensor q = random_values({1, 4, length, 16}, 9);
-    HostTensor k{{1, 2, length, 16}, std::vector<float>(2 * length * 16)};
+    HostTensor k{{1, 2, length, 16}, std::vector<float>(static_cast<std::size_t>(2 * length * 16))};
     HostTensor v = k;
     for (std::int64_t head = 0; head < 4; ++head) copy_row(c.q, head, q, head * length + length - 1);
     for (std::int64_t head = 0; head < 2; ++head) {
@@ -157,9 +190,8 @@ TEST_F(DecodeAttentionTest, GivesTheBitsOfPrefillFromTheSameCache) {
         copy_row(c.v, layout.row(0, head, j), v, head * length + j);
       }
     }
-    const HostTensor prefilled = to_host(
-        scaled_dot_product_attention(upload(q, DataType::FLOAT32), upload(k, DataType::FLOAT32),
-                                     upload(v, DataType::FLOAT32), {.scale = c.scale, .sliding_window_size = window}));
+    const HostTensor prefilled = to_host(scaled_dot_product_attention(
+        upload(q, dtype), upload(k, dtype), upload(v, dtype), {.scale = c.scale, .sliding_window_size = window}));
     for (std::int64_t head = 0; head < 4; ++head) {
       const auto expected = decoded.row(head);
       EXPECT_TRUE(std::equal(expected.begin(), expected.end(), prefilled.row(head * length + length - 1).begin()))
@@ -168,17 +200,22 @@ TEST_F(DecodeAttentionTest, GivesTheBitsOfPrefillFromTheSameCache) {
   }
 }
 
-TEST_F(DecodeAttentionTest, GivesTheSameBitsWithOneThreadAndTwo) {
-  const DecodeCase c(PagedLayout::shuffled(32, 4, 2, 32, 40), 8, many_positions(32, 128));
-  std::vector<std::vector<std::uint32_t>> results;
-  for (const int threads : {1, 2}) {
-    const auto other = runtime::MeshDevice::open({.threads = threads});
-    results.push_back(bits_of(to_host(paged_scaled_dot_product_attention_decode(
-        to_device(*other, c.q, DataType::BFLOAT16), to_device(*other, c.k, DataType::BFLOAT8_B),
-        to_device(*other, c.v, DataType::BFLOAT8_B), integers_to_device(*other, {32}, c.positions),
-        c.layout.table_on(*other), {.scale = c.scale}))));
+TEST_F(DecodeAttentionTest, GivesTheSameBitsWithAnyNumberOfThreads) {
+  // Long caches of one user are shared out among threads.
+  for (const DecodeCase& c : {DecodeCase(PagedLayout::shuffled(32, 4, 2, 32, 40), 8, many_positions(32, 128)),
+                              DecodeCase(PagedLayout::shuffled(1, 70, 2, 32, 40), 8, {2200}),
+                              DecodeCase(PagedLayout::shuffled(2, 70, 1, 32, 40), 8, {1100, 12}, 900)}) {
+    std::vector<std::vector<std::uint32_t>> results;
+    for (const int threads : {1, 2, 7}) {
+      const auto other = runtime::MeshDevice::open({.threads = threads});
+      results.push_back(bits_of(to_host(paged_scaled_dot_product_attention_decode(
+          to_device(*other, c.q, DataType::BFLOAT16), to_device(*other, c.k, DataType::BFLOAT8_B),
+          to_device(*other, c.v, DataType::BFLOAT8_B), integers_to_device(*other, {c.users()}, c.positions),
+          c.layout.table_on(*other), {.scale = c.scale, .sliding_window_size = c.window}))));
+    }
+    EXPECT_EQ(results[0], results[1]);
+    EXPECT_EQ(results[0], results[2]);
   }
-  EXPECT_EQ(results[0], results[1]);
 }
 
 TEST_F(DecodeAttentionTest, PositionsAndBlocksOutOfRangeFailOnTheQueue) {

@@ -9,7 +9,7 @@ struct Case {
 };
 
 std::vector<Expected> reference(const HostTensor& q, const HostTensor& k, const HostTensor& v, const Case& c,
-                                double scale) {
+                                double scale, double weight_error = 0) {
   std::vector<Expected> result;
   for (std::int64_t head = 0; head < c.heads; ++head) {
     const std::int64_t kv_head = head / (c.heads / c.kv_heads);
@@ -20,7 +20,7 @@ std::vector<Expected> reference(const HostTensor& q, const HostTensor& k, const 
         keys.push_back(k.row(kv_head * c.length + j));
         values.push_back(v.row(kv_head * c.length + j));
       }
-      naive_attention(q.row(head * c.length + i), keys, values, scale, result);
+      naive_attention(q.row(head * c.length + i), keys, values, scale, result, weight_error);
     }
   }
   return result;
@@ -36,7 +36,11 @@ TEST_P(PrefillAttentionOfFormat, AgreesWithDoublePrecision) {
                         {4, 2, 32, 64, 0},
                         {6, 2, 33, 40, 0},
                         {2, 1, 100, 8, 0},
-                        {4, 4, 70, 24, 0}}) {
+                        {4, 4, 70, 24, 0},
+                        {3, 1, 300, 80, 0},
+                        {2, 2, 290, 16, 0},
+                        {71, 1, 40, 64, 0},
+                        {12, 1, 65, 256, 0}}) {
     const Shape q_shape{1, c.heads, c.length, c.head_dim};
     const Shape kv_shape{1, c.kv_heads, c.length, c.head_dim};
     const HostTensor q = random_values(q_shape, 1);
@@ -47,7 +51,8 @@ TEST_P(PrefillAttentionOfFormat, AgreesWithDoublePrecision) {
                                                        upload(v, GetParam()), {.scale = scale});
     EXPECT_EQ(output.spec(), (TensorSpec{q_shape, GetParam(), Layout::TILE, kDramInterleaved}));
     expect_close(to_host(output),
-                 reference(rounded(q, GetParam()), rounded(k, GetParam()), rounded(v, GetParam()), c, scale),
+                 reference(rounded(q, GetParam()), rounded(k, GetParam()), rounded(v, GetParam()), c, scale,
+                           weight_error_of(GetParam(), GetParam())),
                  GetParam());
     expect_zero_padding(output);
   }
@@ -59,6 +64,20 @@ TEST_F(PrefillAttentionTest, SlidingWindowsOfAnySize) {
   const HostTensor q = random_values({1, 2, 75, 16}, 1);
   const HostTensor k = random_values({1, 1, 75, 16}, 2);
   const HostTensor v = random_values({1, 1, 75, 16}, 3);
+  const auto in_bf16 = [&](std::int64_t length, std::int64_t window) {
+    const Case c{4, 2, length, 32, window};
+    const HostTensor values[] = {rounded(random_values({1, 4, length, 32}, 1), DataType::BFLOAT16),
+                                 rounded(random_values({1, 2, length, 32}, 2), DataType::BFLOAT16),
+                                 rounded(random_values({1, 2, length, 32}, 3), DataType::BFLOAT16)};
+    const HostTensor output = to_host(scaled_dot_product_attention(
+        upload(values[0], DataType::BFLOAT16), upload(values[1], DataType::BFLOAT16),
+        upload(values[2], DataType::BFLOAT16), {.scale = 0.25F, .sliding_window_size = window}));
+    expect_close(
+        output,
+        reference(values[0], values[1], values[2], c, 0.25, weight_error_of(DataType::BFLOAT16, DataType::BFLOAT16)),
+        DataType::BFLOAT16);
+  };
+  for (const std::int64_t window : {1, 2, 31, 33, 64, 127, 128, 129, 200, 289, 290, 1000}) in_bf16(290, window);
   for (const std::int64_t window : {1, 2, 5, 31, 32, 33, 64, 74, 75, 1000}) {
     const HostTensor output = to_host(
         scaled_dot_product_attention(upload(q, DataType::FLOAT32), upload(k, DataType::FLOAT32),
@@ -91,6 +110,20 @@ TEST_F(PrefillAttentionTest, APositionDoesNotSeeTheFuture) {
   }
 }
 
+TEST_F(PrefillAttentionTest, APositionDoesNotSeeANaNOfTheFuture) {
+  HostTensor k = random_values({1, 1, 80, 16}, 2);
+  HostTensor v = random_values({1, 1, 80, 16}, 3);
+  const auto run = [&] {
+    return to_host(scaled_dot_product_attention(random({1, 1, 80, 16}, 1), upload(k, DataType::BFLOAT16),
+                                                upload(v, DataType::BFLOAT16), {.scale = 0.25F}));
+  };
+  const HostTensor clean = run();
+  for (std::size_t d = 0; d < 16; ++d) k.data[41 * 16 + d] = v.data[41 * 16 + d] = std::nanf("");
+  const HostTensor dirty = run();
+  EXPECT_TRUE(std::equal(clean.data.begin(), clean.data.begin() + 41 * 16, dirty.data.begin()));
+  EXPECT_TRUE(std::isnan(dirty.row(41)[0]));
+}
+
 TEST_F(PrefillAttentionTest, LargeScoresDoNotOverflow) {
   const HostTensor q = random_values({1, 1, 40, 16}, 1, 100.0F);
   const HostTensor k = random_values({1, 1, 40, 16}, 2, 100.0F);
@@ -101,17 +134,20 @@ TEST_F(PrefillAttentionTest, LargeScoresDoNotOverflow) {
   expect_close(output, reference(q, k, v, {1, 1, 40, 16, 0}, 1.0), DataType::FLOAT32);
 }
 
-TEST_F(PrefillAttentionTest, GivesTheSameBitsWithOneThreadAndTwo) {
-  std::vector<std::vector<std::uint32_t>> results;
-  for (const int threads : {1, 2}) {
-    const auto other = runtime::MeshDevice::open({.threads = threads});
-    const auto head = [&](std::int64_t heads, std::uint32_t seed) {
-      return to_device(*other, random_values({1, heads, 100, 24}, seed), DataType::BFLOAT16);
-    };
-    results.push_back(
-        bits_of(to_host(scaled_dot_product_attention(head(4, 1), head(2, 2), head(2, 3), {.scale = 0.2F}))));
+TEST_F(PrefillAttentionTest, GivesTheSameBitsWithAnyNumberOfThreads) {
+  for (const std::int64_t window : {0, 150}) {
+    std::vector<std::vector<std::uint32_t>> results;
+    for (const int threads : {1, 2, 7}) {
+      const auto other = runtime::MeshDevice::open({.threads = threads});
+      const auto head = [&](std::int64_t heads, std::uint32_t seed) {
+        return to_device(*other, random_values({1, heads, 400, 24}, seed), DataType::BFLOAT16);
+      };
+      results.push_back(bits_of(to_host(scaled_dot_product_attention(head(4, 1), head(2, 2), head(2, 3),
+                                                                     {.scale = 0.2F, .sliding_window_size = window}))));
+    }
+    EXPECT_EQ(results[0], results[1]);
+    EXPECT_EQ(results[0], results[2]);
   }
-  EXPECT_EQ(results[0], results[1]);
 }
 
 TEST_F(PrefillAttentionTest, RefusesOperandsThatDoNotFit) {

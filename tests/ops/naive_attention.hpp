@@ -4,14 +4,21 @@
 
 namespace tessera::ops {
 
+/// What attention may take away from a weight besides: where no operand is FLOAT32 it is rounded to bfloat16, half an
+/// ulp of 8 bits, and its power of two is within 2.9e-6.
+inline double weight_error_of(DataType activation, DataType cache) {
+  return activation == DataType::FLOAT32 || cache == DataType::FLOAT32 ? 0.0 : 0x1p-9 + 0x1p-18;
+}
+
 /// softmax(scale q k^T) v of one query over some keys in double precision, appended to `result`.
 ///
 /// fp32 error: a score is off by D half ulps of its products' magnitudes and a few more; the running maximum and the
 /// exponential (within 2 ulps) add a little for each block of keys; so every weight is off by a factor of
 /// exp(e), e = the largest score error + T half ulps, and numerator and denominator each by that. V enters linearly.
+/// `weight_error` is what else a weight may be off by, relatively.
 inline void naive_attention(std::span<const float> q, const std::vector<std::span<const float>>& keys,
                             const std::vector<std::span<const float>>& values, double scale,
-                            std::vector<Expected>& result) {
+                            std::vector<Expected>& result, double weight_error = 0) {
   const std::size_t head_dim = q.size();
   std::vector<double> scores;
   double maximum = -INFINITY;
@@ -29,7 +36,7 @@ inline void naive_attention(std::span<const float> q, const std::vector<std::spa
   }
   double sum = 0;
   for (double& score : scores) sum += score = std::exp(score - maximum);
-  const double weight_error =
+  weight_error +=
       kHalfUlp * ((static_cast<double>(head_dim) + 4) * largest_magnitude + static_cast<double>(keys.size()) + 16);
   for (std::size_t d = 0; d < head_dim; ++d) {
     double value = 0;

@@ -22,6 +22,13 @@ void add(const float* a, const float* b, std::int64_t count, float* out) noexcep
 void mul(const float* a, const float* b, std::int64_t count, float* out) noexcept;
 void attention_block(const AttentionState& state, const AttentionBlock& block) noexcept;
 void attention_finish(const AttentionState& state, std::int64_t rows, std::int64_t head_dim, float* out) noexcept;
+void attention_pack_keys(const ConstTiles& k, std::int64_t tile_row, std::byte* panel) noexcept;
+void attention_pack_values(const ConstTiles& v, std::int64_t tile_row, std::int64_t first, std::int64_t last,
+                           std::byte* panel) noexcept;
+void attention_bf16(const AttentionSums& sums, const PackedAttention& block) noexcept;
+void attention_merge(const AttentionSums& into, const AttentionSums& from, std::int64_t rows,
+                     std::int64_t width) noexcept;
+void attention_divide(const AttentionSums& sums, std::int64_t rows, std::int64_t width, float* out) noexcept;
 std::uint64_t read_memory(const std::byte* memory, std::int64_t bytes) noexcept;
 std::int64_t multiply_add(std::int64_t rounds) noexcept;
 
@@ -44,6 +51,11 @@ constexpr Kernels table(std::string_view isa, std::int64_t packed_bytes) {
           .mul = mul,
           .attention_block = attention_block,
           .attention_finish = attention_finish,
+          .attention_pack_keys = attention_pack_keys,
+          .attention_pack_values = attention_pack_values,
+          .attention_bf16 = attention_bf16,
+          .attention_merge = attention_merge,
+          .attention_divide = attention_divide,
           .read_memory = read_memory,
           .multiply_add = multiply_add};
 }
