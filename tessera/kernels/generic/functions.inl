@@ -15,6 +15,9 @@ void pack_bf16(const float* x, std::int64_t count, std::byte* out) noexcept;
 void matmul_bf16_tile_columns(const std::byte* a, std::int64_t a_stride, std::int64_t m, std::int64_t depth,
                               const ConstTiles& w, std::int64_t first_column, std::int64_t columns,
                               float* out) noexcept;
+void pack_int8(const float* x, std::int64_t count, std::byte* out) noexcept;
+void matmul_int8_tile_column(const std::byte* a, std::int64_t a_stride, std::int64_t m, std::int64_t depth,
+                             const ConstTiles& w, std::int64_t tile_column, float* out) noexcept;
 void rms_norm(const float* x, const float* gamma, float epsilon, std::int64_t count, float* out) noexcept;
 void rotate_pairs(const float* x, const float* cos, const float* sin, std::int64_t count, float* out) noexcept;
 void silu(const float* x, std::int64_t count, float* out) noexcept;
@@ -32,7 +35,7 @@ void attention_divide(const AttentionSums& sums, std::int64_t rows, std::int64_t
 std::uint64_t read_memory(const std::byte* memory, std::int64_t bytes) noexcept;
 std::int64_t multiply_add(std::int64_t rounds) noexcept;
 
-constexpr Kernels table(std::string_view isa, std::int64_t packed_bytes) {
+constexpr Kernels table(std::string_view isa, std::int64_t packed_bytes, std::int64_t int8_block_bytes) {
   return {.isa = isa,
           .load_row = load_row,
           .store_row = store_row,
@@ -44,6 +47,9 @@ constexpr Kernels table(std::string_view isa, std::int64_t packed_bytes) {
           .packed_bytes = packed_bytes,
           .pack_bf16 = pack_bf16,
           .matmul_bf16_tile_columns = matmul_bf16_tile_columns,
+          .int8_block_bytes = int8_block_bytes,
+          .pack_int8 = pack_int8,
+          .matmul_int8_tile_column = matmul_int8_tile_column,
           .rms_norm = rms_norm,
           .rotate_pairs = rotate_pairs,
           .silu = silu,
