@@ -1,5 +1,6 @@
 #include "tessera/ops/matmul/linear.hpp"
 
+#include "tessera/metrics/comparison.hpp"
 #include "tests/ops/ops_fixture.hpp"
 
 namespace tessera::ops {
@@ -36,7 +37,11 @@ std::string formats_name(const testing::TestParamInfo<Formats>& test) {
   const auto& [input, weight, output] = test.param;
   return fmt::format("{}x{}to{}", to_string(input), to_string(weight), to_string(output));
 }
-class LinearOfFormats : public OpsTest, public testing::WithParamInterface<Formats> {};
+class LinearOfFormats : public OpsTest, public testing::WithParamInterface<Formats> {
+ protected:
+  /// HiFi2: exact products for any number of rows.
+  static constexpr ComputeConfig kExact{.math_fidelity = MathFidelity::HiFi2};
+};
 INSTANTIATE_TEST_SUITE_P(Formats, LinearOfFormats,
                          testing::Values(Formats{DataType::FLOAT32, DataType::FLOAT32, DataType::FLOAT32},
                                          Formats{DataType::FLOAT32, DataType::BFLOAT16, DataType::FLOAT32},
@@ -61,12 +66,13 @@ TEST_P(LinearOfFormats, AgreesWithDoublePrecision) {
     const Tensor device_w = upload(w, GetParam().weight);
     const HostTensor stored_a = rounded(a, GetParam().input);
     const HostTensor stored_w = rounded(w, GetParam().weight);
-    const Tensor plain = linear(device_a, device_w, {.dtype = GetParam().output});
+    const Tensor plain = linear(device_a, device_w, {.dtype = GetParam().output, .compute_kernel_config = kExact});
     EXPECT_EQ(plain.shape(), (Shape{1, 1, m, n}));
     expect_close(to_host(plain), reference(stored_a, stored_w, nullptr), GetParam().output);
     expect_zero_padding(plain);
     const Tensor with_bias =
-        linear(device_a, device_w, {.bias = upload(b, DataType::BFLOAT16), .dtype = GetParam().output});
+        linear(device_a, device_w,
+               {.bias = upload(b, DataType::BFLOAT16), .dtype = GetParam().output, .compute_kernel_config = kExact});
     const HostTensor stored_b = rounded(b, DataType::BFLOAT16);
     expect_close(to_host(with_bias), reference(stored_a, stored_w, &stored_b), GetParam().output);
     expect_zero_padding(with_bias);
@@ -79,7 +85,7 @@ TEST_P(LinearOfFormats, ARowHasTheSameBitsAloneAndAmongOthers) {
   const auto rows = [&](std::int64_t first, std::int64_t count) {
     const auto* from = all.data.data() + first * 200;
     const HostTensor part{{1, 1, count, 200}, {from, from + count * 200}};
-    return to_host(linear(upload(part, GetParam().input), w, {.dtype = GetParam().output}));
+    return to_host(linear(upload(part, GetParam().input), w, {.dtype = GetParam().output, .compute_kernel_config = kExact}));
   };
   const HostTensor together = rows(0, 70);
   for (const std::int64_t count : {1, 2, 7, 31, 32}) {
@@ -102,7 +108,39 @@ TEST_P(LinearOfFormats, GivesTheSameBitsWithOneThreadAndTwo) {
   EXPECT_EQ(results[0], results[1]);
 }
 
-using LinearTest = OpsTest;
+class LinearTest : public OpsTest {
+ protected:
+  /// [m, 256] x [256, 96] in BFLOAT4_B at LoFi, as fp32.
+  HostTensor lofi(const HostTensor& a) {
+    return to_host(linear(upload(a, DataType::BFLOAT16), random({1, 1, 256, 96}, 9, DataType::BFLOAT4_B),
+                          {.dtype = DataType::FLOAT32}));
+  }
+};
+
+TEST_F(LinearTest, LofiOfUpToThirtyTwoRowsIsExactAndOfMoreIsNear) {
+  const HostTensor stored_w = rounded(random_values({1, 1, 256, 96}, 9), DataType::BFLOAT4_B);
+  for (const std::int64_t rows : {32, 33}) {
+    const HostTensor a = random_values({1, 1, rows, 256}, 8);
+    std::vector<float> exact;
+    for (const Expected& value : reference(rounded(a, DataType::BFLOAT16), stored_w, nullptr))
+      exact.push_back(static_cast<float>(value.value));
+    const double error = metrics::relative_frobenius_error(exact, lofi(a).data);
+    if (rows == 32) {
+      EXPECT_LT(error, 1e-6);
+    } else {
+      EXPECT_GT(error, 1e-4) << "not the products of integers";
+      EXPECT_LT(error, 0.01);
+    }
+  }
+}
+
+TEST_F(LinearTest, ALofiRowHasTheSameBitsAmongAnyNumberOfMoreThanThirtyTwo) {
+  const HostTensor all = random_values({1, 1, 70, 256}, 8);
+  const HostTensor some{{1, 1, 40, 256}, {all.data.begin(), all.data.begin() + 40 * 256}};
+  const HostTensor together = lofi(all);
+  const HostTensor alone = lofi(some);
+  EXPECT_TRUE(std::equal(alone.data.begin(), alone.data.end(), together.data.begin()));
+}
 
 TEST_F(LinearTest, KeepsTheInputsPlaceUnlessToldOtherwise) {
   const Tensor a = upload(random_values({1, 1, 1, 32}, 1), DataType::BFLOAT16, kL1Interleaved);

@@ -17,18 +17,42 @@ struct Extents {
   std::int64_t columns;
 };
 
+// Rows up to which LoFi products are exact, like those of a decode step: a user's tokens do not depend on how many others
+// there are.
+constexpr std::int64_t kExactRows = 32;
+
 /// The rows of a as the kernel reads them, in the program's scratch memory.
 struct Panel {
-  bool bf16 = false; ///< packed for matmul_bf16_tile_columns; else fp32
+  enum class Arithmetic { FP32, BF16, INT8 }; ///< matmul_tile_column, matmul_bf16_tile_columns, matmul_int8_tile_column
+
+  Arithmetic arithmetic = Arithmetic::FP32;
   std::int64_t row_bytes = 0;
 
-  /// Activations of at most bfloat16's width times weights of at most that go through the kernel for pairs.
-  Panel(DataType activations, DataType weights, std::int64_t padded_depth)
-      : bf16(activations != DataType::FLOAT32 && weights != DataType::FLOAT32 && weights != DataType::BFLOAT2_B),
+  Panel(DataType activations, DataType weights, MathFidelity fidelity, const Extents& extents)
+      : arithmetic(choose(activations, weights, fidelity, extents.rows)),
         // A cache line more than the values: rows a power of two apart would share their sets of the cache.
-        row_bytes(padded_depth * (bf16 ? kernels::kernels().packed_bytes : std::int64_t{sizeof(float)}) + kCacheLine) {}
+        row_bytes(value_bytes(extents.padded_depth) + kCacheLine) {}
 
+ private:
   static constexpr std::int64_t kCacheLine = 64;
+
+  static Arithmetic choose(DataType activations, DataType weights, MathFidelity fidelity, std::int64_t rows) {
+    if (activations == DataType::FLOAT32 || weights == DataType::FLOAT32 || weights == DataType::BFLOAT2_B)
+      return Arithmetic::FP32;
+    const bool lofi = fidelity == MathFidelity::LoFi && weights == DataType::BFLOAT4_B;
+    return lofi && rows > kExactRows ? Arithmetic::INT8 : Arithmetic::BF16;
+  }
+  std::int64_t value_bytes(std::int64_t padded_depth) const {
+    const kernels::Kernels& isa = kernels::kernels();
+    switch (arithmetic) {
+      case Arithmetic::INT8:
+        return padded_depth / kTileHeight * isa.int8_block_bytes;
+      case Arithmetic::BF16:
+        return padded_depth * isa.packed_bytes;
+      default:
+        return padded_depth * std::int64_t{sizeof(float)};
+    }
+  }
 };
 
 // Weights of one unit: long enough a run of memory to stream, unless too few units would be left to share.
@@ -66,11 +90,13 @@ runtime::Stage pack_rows(const Tensor& a, const Extents& extents, const Panel& p
   return {extents.rows, [a = a.view(), extents, panel](const runtime::Unit& unit) {
             const kernels::Kernels& isa = kernels::kernels();
             std::byte* const packed = unit.scratch + unit.index * panel.row_bytes;
+            const bool as_is = panel.arithmetic == Panel::Arithmetic::FP32;
             float* const row =
-                panel.bf16 ? runtime::thread_scratch(extents.padded_depth) : reinterpret_cast<float*>(packed);
+                as_is ? reinterpret_cast<float*>(packed) : runtime::thread_scratch(extents.padded_depth);
             isa.load_row(a.tiles(unit.chip), unit.index, 0, extents.depth, row);
             std::fill(row + extents.depth, row + extents.padded_depth, 0.0F);
-            if (panel.bf16) isa.pack_bf16(row, extents.padded_depth, packed);
+            if (panel.arithmetic == Panel::Arithmetic::BF16) isa.pack_bf16(row, extents.padded_depth, packed);
+            if (panel.arithmetic == Panel::Arithmetic::INT8) isa.pack_int8(row, extents.padded_depth, packed);
           }};
 }
 
@@ -78,15 +104,19 @@ runtime::Stage pack_rows(const Tensor& a, const Extents& extents, const Panel& p
 void multiply_columns(const std::byte* packed, const Panel& panel, const Extents& extents,
                       const kernels::ConstTiles& weight, std::int64_t first, std::int64_t columns, float* block) {
   const kernels::Kernels& isa = kernels::kernels();
-  if (panel.bf16) {
+  if (panel.arithmetic == Panel::Arithmetic::BF16) {
     isa.matmul_bf16_tile_columns(packed, panel.row_bytes, extents.rows, extents.padded_depth, weight, first, columns,
                                  block);
     return;
   }
   for (std::int64_t c = 0; c < columns; ++c) {
-    isa.matmul_tile_column(reinterpret_cast<const float*>(packed), panel.row_bytes / std::int64_t{sizeof(float)},
-                           extents.rows, extents.padded_depth, weight, first + c,
-                           block + c * extents.rows * kTileWidth);
+    float* const sums = block + c * extents.rows * kTileWidth;
+    if (panel.arithmetic == Panel::Arithmetic::INT8) {
+      isa.matmul_int8_tile_column(packed, panel.row_bytes, extents.rows, extents.padded_depth, weight, first + c, sums);
+    } else {
+      isa.matmul_tile_column(reinterpret_cast<const float*>(packed), panel.row_bytes / std::int64_t{sizeof(float)},
+                             extents.rows, extents.padded_depth, weight, first + c, sums);
+    }
   }
 }
 
@@ -136,7 +166,7 @@ Tensor linear(const Tensor& input_tensor_a, const Tensor& weight, const LinearOp
   const TensorSpec spec{input_tensor_a.shape().with(-1, extents.columns), options.dtype, Layout::TILE,
                         options.memory_config.value_or(input_tensor_a.memory_config())};
   Tensor output = Tensor::allocate(device, spec, "linear");
-  const Panel panel(input_tensor_a.dtype(), weight.dtype(), extents.padded_depth);
+  const Panel panel(input_tensor_a.dtype(), weight.dtype(), compute.math_fidelity, extents);
 
   device.queue().enqueue(
       {.name = "linear",
