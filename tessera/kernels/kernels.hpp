@@ -100,6 +100,16 @@ struct Kernels {
   /// Writes zeros into row `row` and those below it in its row of tiles.
   void (*clear_rows)(const Tiles& tiles, std::int64_t row) noexcept;
 
+  /// Writes one column of tiles from the bfloat16 rows of its transpose: element (k, 32 * tile_column + j) is
+  /// rows[j][k] for j < lanes and k < depth, else zero. The bits are those of store_tile for the widened values; rows
+  /// need no alignment. REQUIRES: 0 <= lanes <= 32; depth <= 32 * tile_rows; tiles in BFLOAT16, BFLOAT8_B, BFLOAT4_B or
+  /// BFLOAT2_B.
+  void (*convert_tile_column)(const std::byte* const* rows, std::int64_t lanes, std::int64_t depth, const Tiles& tiles,
+                              std::int64_t tile_column) noexcept;
+  /// Values number `first` to `first + count` of a sequence of bfloat16 values that `key` names: roughly normal, mean 0,
+  /// standard deviation 0.02, the same on every ISA.
+  void (*random_bf16)(std::uint64_t key, std::int64_t first, std::int64_t count, std::byte* out) noexcept;
+
   /// One column of tiles of a matmul: out[i * 32 + j] = sum over k of a[i * a_stride + k] * w(k, 32 * tile_column + j),
   /// for i in 0..m, j in 0..32. Each sum is one chain of fused multiply-adds in fp32, k ascending, starting at 0: the
   /// same bits for any m. REQUIRES: a has zeros for k in depth .. 32 * w.tile_rows, or w has.
