@@ -60,6 +60,12 @@ struct AttentionSums {
   float* accumulator = nullptr; ///< [rows, width], weighted sum of v rows; starts at 0
 };
 
+/// One row of tiles of a matrix.
+struct TileRow {
+  ConstTiles tiles;
+  std::int64_t row = 0;
+};
+
 /// One block of keys and values, and the rows of queries that they meet. `width` is head_dim in whole tiles.
 struct PackedAttention {
   const std::byte* q = nullptr; ///< [rows, width], by pack_bf16; zeros beyond head_dim
@@ -150,10 +156,11 @@ struct Kernels {
   void (*attention_finish)(const AttentionState& state, std::int64_t rows, std::int64_t head_dim, float* out) noexcept;
 
   /// A panel: the 32 keys of one tile row as attention_bf16 reads them, 32 * width * packed_bytes bytes. The operands
-  /// are in a format that widens to bfloat16, any but FLOAT32; padding columns hold zeros.
-  void (*attention_pack_keys)(const ConstTiles& k, std::int64_t tile_row, std::byte* panel) noexcept;
+  /// are in a format that widens to bfloat16, any but FLOAT32; padding columns hold zeros. Asks for `ahead`, the row of
+  /// a like matrix that will be packed some calls later, unless it has no data.
+  void (*attention_pack_keys)(const TileRow& k, const TileRow& ahead, std::byte* panel) noexcept;
   /// The same for values; those outside first <= j < last become zeros, whatever they hold.
-  void (*attention_pack_values)(const ConstTiles& v, std::int64_t tile_row, std::int64_t first, std::int64_t last,
+  void (*attention_pack_values)(const TileRow& v, const TileRow& ahead, std::int64_t first, std::int64_t last,
                                 std::byte* panel) noexcept;
   /// Folds one block of keys into the sums: products of bfloat16 values in the order of matmul_bf16_tile_columns,
   /// weights rounded to bfloat16, sums in fp32 (FlashAttention, as attention_block). A key outside a row's range has no
