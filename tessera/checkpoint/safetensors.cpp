@@ -123,7 +123,7 @@ Entry read_entry(const std::string& name, const json& info, const std::string& w
 /// Gives each entry its bytes. The tensors must fill the data section: no overlap, no gap, nothing left over. The order
 /// of the names in the header is free.
 std::vector<TensorView> place_tensors(std::vector<Entry> entries, std::span<const std::byte> data,
-                                      const std::shared_ptr<const void>& owner, const std::string& where) {
+                                      const std::shared_ptr<const void>& owner, bool mapped, const std::string& where) {
   std::stable_sort(entries.begin(), entries.end(), [](const Entry& a, const Entry& b) {
     return std::pair(a.begin, a.end) < std::pair(b.begin, b.end);
   });
@@ -146,6 +146,7 @@ std::vector<TensorView> place_tensors(std::vector<Entry> entries, std::span<cons
         printable(entry.view.name), entry.begin, position);
     entry.view.data = data.subspan(entry.begin, entry.end - entry.begin);
     entry.view.owner = owner;
+    entry.view.mapped = mapped;
     position = entry.end;
     tensors.push_back(std::move(entry.view));
   }
@@ -167,11 +168,16 @@ std::optional<std::uint64_t> storage_bytes(std::span<const std::int64_t> shape, 
 
 SafeTensors SafeTensors::open(const std::filesystem::path& path) {
   const auto file = base::MappedFile::open(path);
-  return from_bytes(file->bytes(), file, path.string());
+  return read(file->bytes(), file, true, path.string());
 }
 
 SafeTensors SafeTensors::from_bytes(std::span<const std::byte> bytes, std::shared_ptr<const void> owner,
                                     const std::string& where) {
+  return read(bytes, owner, false, where);
+}
+
+SafeTensors SafeTensors::read(std::span<const std::byte> bytes, const std::shared_ptr<const void>& owner, bool mapped,
+                              const std::string& where) {
   const std::string_view text = header_text(bytes, where);
   const json header = parse_json(text, "the header of " + where);
   require<IoError>(header.is_object(), "[safetensors] the header of {} must be a JSON object; received {}", where,
@@ -187,7 +193,7 @@ SafeTensors SafeTensors::from_bytes(std::span<const std::byte> bytes, std::share
     }
   }
   const auto data = bytes.subspan(kLengthBytes + text.size());
-  file.table_ = TensorTable(place_tensors(std::move(entries), data, owner, where), where);
+  file.table_ = TensorTable(place_tensors(std::move(entries), data, owner, mapped, where), where);
   return file;
 }
 

@@ -41,6 +41,9 @@ class SafeTensors {
   const std::map<std::string, std::string>& metadata() const { return metadata_; }
 
  private:
+  static SafeTensors read(std::span<const std::byte> bytes, const std::shared_ptr<const void>& owner, bool mapped,
+                          const std::string& where);
+
   TensorTable table_;
   std::map<std::string, std::string> metadata_;
 };

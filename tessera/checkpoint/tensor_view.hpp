@@ -21,6 +21,8 @@ struct TensorView {
   std::span<const std::byte> data;
   /// Keeps `data` alive.
   std::shared_ptr<const void> owner;
+  /// `data` lie in a mapped file: pages that are let go come back.
+  bool mapped = false;
 
   std::size_t num_elements() const { return data.size() / element_size(dtype); }
 };

@@ -60,6 +60,12 @@ struct AttentionSums {
   float* accumulator = nullptr; ///< [rows, width], weighted sum of v rows; starts at 0
 };
 
+/// One row of tiles of a matrix.
+struct TileRow {
+  ConstTiles tiles;
+  std::int64_t row = 0;
+};
+
 /// One block of keys and values, and the rows of queries that they meet. `width` is head_dim in whole tiles.
 struct PackedAttention {
   const std::byte* q = nullptr; ///< [rows, width], by pack_bf16; zeros beyond head_dim
@@ -99,6 +105,16 @@ struct Kernels {
                      const float* in, std::int64_t stride) noexcept;
   /// Writes zeros into row `row` and those below it in its row of tiles.
   void (*clear_rows)(const Tiles& tiles, std::int64_t row) noexcept;
+
+  /// Writes one column of tiles from the bfloat16 rows of its transpose: element (k, 32 * tile_column + j) is
+  /// rows[j][k] for j < lanes and k < depth, else zero. The bits are those of store_tile for the widened values; rows
+  /// need no alignment. REQUIRES: 0 <= lanes <= 32; depth <= 32 * tile_rows; tiles in BFLOAT16, BFLOAT8_B, BFLOAT4_B or
+  /// BFLOAT2_B.
+  void (*convert_tile_column)(const std::byte* const* rows, std::int64_t lanes, std::int64_t depth, const Tiles& tiles,
+                              std::int64_t tile_column) noexcept;
+  /// Values number `first` to `first + count` of a sequence of bfloat16 values that `key` names: roughly normal, mean 0,
+  /// standard deviation 0.02, the same on every ISA.
+  void (*random_bf16)(std::uint64_t key, std::int64_t first, std::int64_t count, std::byte* out) noexcept;
 
   /// One column of tiles of a matmul: out[i * 32 + j] = sum over k of a[i * a_stride + k] * w(k, 32 * tile_column + j),
   /// for i in 0..m, j in 0..32. Each sum is one chain of fused multiply-adds in fp32, k ascending, starting at 0: the
@@ -154,10 +170,11 @@ struct Kernels {
   void (*attention_finish)(const AttentionState& state, std::int64_t rows, std::int64_t head_dim, float* out) noexcept;
 
   /// A panel: the 32 keys of one tile row as attention_bf16 reads them, 32 * width * packed_bytes bytes. The operands
-  /// are in a format that widens to bfloat16, any but FLOAT32; padding columns hold zeros.
-  void (*attention_pack_keys)(const ConstTiles& k, std::int64_t tile_row, std::byte* panel) noexcept;
+  /// are in a format that widens to bfloat16, any but FLOAT32; padding columns hold zeros. Asks for `ahead`, the row of
+  /// a like matrix that will be packed some calls later, unless it has no data.
+  void (*attention_pack_keys)(const TileRow& k, const TileRow& ahead, std::byte* panel) noexcept;
   /// The same for values; those outside first <= j < last become zeros, whatever they hold.
-  void (*attention_pack_values)(const ConstTiles& v, std::int64_t tile_row, std::int64_t first, std::int64_t last,
+  void (*attention_pack_values)(const TileRow& v, const TileRow& ahead, std::int64_t first, std::int64_t last,
                                 std::byte* panel) noexcept;
   /// Folds one block of keys into the sums: products of bfloat16 values in the order of matmul_bf16_tile_columns,
   /// weights rounded to bfloat16, sums in fp32 (FlashAttention, as attention_block). A key outside a row's range has no

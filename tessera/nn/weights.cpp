@@ -6,6 +6,7 @@
 
 #include "tessera/base/error.hpp"
 #include "tessera/checkpoint/tensor_view.hpp"
+#include "tessera/kernels/kernels.hpp"
 
 namespace tessera::nn {
 namespace {
@@ -21,10 +22,15 @@ std::uint64_t mix(std::uint64_t seed, const std::string& name) {
 
 /// Reads a floating-point tensor row by row. The view keeps the mapped file alive.
 HostRows rows_of_view(const TensorView& view, std::int64_t rows, std::int64_t columns) {
-  return {rows, columns, [view, columns](std::int64_t row, std::int64_t first, std::int64_t count, float* out) {
-            checkpoint::copy_as_float(view, static_cast<std::size_t>(row * columns + first),
-                                      {out, static_cast<std::size_t>(count)});
-          }};
+  HostRows result{.rows = rows, .columns = columns, .mapped = view.mapped};
+  result.read = [view, columns](std::int64_t row, std::int64_t first, std::int64_t count, float* out) {
+    checkpoint::copy_as_float(view, static_cast<std::size_t>(row * columns + first),
+                              {out, static_cast<std::size_t>(count)});
+  };
+  if (view.dtype == StorageType::BF16) {
+    result.bf16_row = [view, columns](std::int64_t row, std::byte*) { return view.data.data() + row * columns * 2; };
+  }
+  return result;
 }
 
 } // namespace
@@ -82,30 +88,56 @@ Tensor WeightLoader::table(const HostRows& rows, DataType dtype, std::string_vie
 }
 
 HostRows random_rows(std::int64_t rows, std::int64_t columns, std::uint64_t seed) {
-  constexpr float kSpread = 0.02F * 1.7320508F; // half the width of an even distribution, in standard deviations
-  const float centre = rows == 1 ? 1.0F : 0.0F;
-  return {rows, columns, [columns, seed, centre](std::int64_t row, std::int64_t first, std::int64_t count, float* out) {
-            for (std::int64_t i = 0; i < count; ++i) {
-              // SplitMix64 (Steele, Lea, Flood, "Fast splittable pseudorandom number generators") of the element's
-              // number.
-              std::uint64_t bits = seed + static_cast<std::uint64_t>(row * columns + first + i) * 0x9E3779B97F4A7C15U;
-              bits = (bits ^ (bits >> 30)) * 0xBF58476D1CE4E5B9U;
-              bits = (bits ^ (bits >> 27)) * 0x94D049BB133111EBU;
-              out[i] = centre + kSpread * static_cast<float>(static_cast<std::int32_t>(bits >> 32)) * 0x1p-31F;
-            }
-          }};
+  const auto key = [seed](std::int64_t row) {
+    // SplitMix64 (Steele, Lea, Flood, "Fast splittable pseudorandom number generators") of the row's number.
+    std::uint64_t bits = seed + static_cast<std::uint64_t>(row) * 0x9E3779B97F4A7C15U;
+    bits = (bits ^ (bits >> 30)) * 0xBF58476D1CE4E5B9U;
+    bits = (bits ^ (bits >> 27)) * 0x94D049BB133111EBU;
+    return bits ^ (bits >> 31);
+  };
+  const bool vector = rows == 1;
+  HostRows result{.rows = rows, .columns = columns};
+  result.read = [key, vector](std::int64_t row, std::int64_t first, std::int64_t count, float* out) {
+    std::vector<std::uint16_t> patterns(static_cast<std::size_t>(count));
+    kernels::kernels().random_bf16(key(row), first, count, reinterpret_cast<std::byte*>(patterns.data()));
+    std::transform(patterns.begin(), patterns.end(), out, [vector](std::uint16_t pattern) {
+      return (vector ? 1.0F : 0.0F) + checkpoint::bfloat16_to_float(pattern);
+    });
+  };
+  if (!vector) {
+    result.bf16_row = [key, columns](std::int64_t row, std::byte* scratch) {
+      kernels::kernels().random_bf16(key(row), 0, columns, scratch);
+      return scratch;
+    };
+  }
+  return result;
 }
 
 HostRows concat_rows(std::vector<HostRows> parts) {
-  std::int64_t total = 0;
-  for (const HostRows& part : parts) total += part.rows;
-  const std::int64_t columns = parts.front().columns;
-  return {total, columns,
-          [parts = std::move(parts)](std::int64_t row, std::int64_t first, std::int64_t count, float* out) {
-            std::size_t part = 0;
-            while (row >= parts[part].rows) row -= parts[part++].rows;
-            parts[part].read(row, first, count, out);
-          }};
+  HostRows result{.columns = parts.front().columns, .mapped = true};
+  bool all_bf16 = true;
+  for (const HostRows& part : parts) {
+    result.rows += part.rows;
+    result.mapped = result.mapped && part.mapped;
+    all_bf16 = all_bf16 && part.bf16_row;
+  }
+  /// The part with row `row` of all; `row` becomes its number there.
+  const auto find = [parts = std::move(parts)](std::int64_t& row) -> const HostRows& {
+    std::size_t part = 0;
+    while (row >= parts[part].rows) row -= parts[part++].rows;
+    return parts[part];
+  };
+  if (all_bf16) {
+    result.bf16_row = [find](std::int64_t row, std::byte* scratch) {
+      const HostRows& part = find(row);
+      return part.bf16_row(row, scratch);
+    };
+  }
+  result.read = [find](std::int64_t row, std::int64_t first, std::int64_t count, float* out) {
+    const HostRows& part = find(row);
+    part.read(row, first, count, out);
+  };
+  return result;
 }
 
 std::int64_t half_split_index(std::int64_t index, std::int64_t head_dim) {
@@ -115,12 +147,16 @@ std::int64_t half_split_index(std::int64_t index, std::int64_t head_dim) {
 }
 
 HostRows interleave_rotary(HostRows source, std::int64_t head_dim) {
-  const std::int64_t rows = source.rows;
-  const std::int64_t columns = source.columns;
-  return {rows, columns,
-          [source = std::move(source), head_dim](std::int64_t row, std::int64_t first, std::int64_t count, float* out) {
-            source.read(half_split_index(row, head_dim), first, count, out);
-          }};
+  HostRows result = source;
+  result.read = [read = source.read, head_dim](std::int64_t row, std::int64_t first, std::int64_t count, float* out) {
+    read(half_split_index(row, head_dim), first, count, out);
+  };
+  if (source.bf16_row) {
+    result.bf16_row = [bf16_row = source.bf16_row, head_dim](std::int64_t row, std::byte* scratch) {
+      return bf16_row(half_split_index(row, head_dim), scratch);
+    };
+  }
+  return result;
 }
 
 HostRows as_column(HostRows vector) {

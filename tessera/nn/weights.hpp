@@ -48,8 +48,8 @@ class WeightLoader {
   std::optional<std::uint64_t> random_seed_;
 };
 
-/// Random values, the same for the same seed: evenly distributed with a standard deviation of 0.02 in a matrix, and
-/// around 1 in a vector (rows == 1), which norms multiply by.
+/// Random values, the same for the same seed: roughly normal with a standard deviation of 0.02, bfloat16 values around
+/// 0 in a matrix, and around 1 in a vector (rows == 1), which norms multiply by.
 HostRows random_rows(std::int64_t rows, std::int64_t columns, std::uint64_t seed);
 
 /// Matrices one below the other: Q, K and V projections as one.

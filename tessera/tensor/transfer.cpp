@@ -8,17 +8,21 @@
 #include "tessera/numerics/bfloat16.hpp"
 #include "tessera/runtime/thread_scratch.hpp"
 #include "tessera/spec/tile.hpp"
+#include "tessera/tensor/mapped_rows.hpp"
 
 namespace tessera::tensor {
 namespace {
 
 using runtime::Program;
 using runtime::ProgramKind;
+using runtime::Stage;
 using runtime::Unit;
 
 // A unit of from_host_transposed is a column of tiles: 32 host rows, read in runs of this many values, which stay in
 // the first-level cache while they are transposed.
 constexpr std::int64_t kRun = 4 * kTileHeight;
+// A unit of bfloat16 rows: so many bytes, for long runs of reading on each thread.
+constexpr std::int64_t kSourcePiece = std::int64_t{2} << 20;
 // A unit of zeros: one sequential run of bytes for a thread.
 constexpr std::int64_t kPiece = std::int64_t{1} << 20;
 
@@ -44,6 +48,14 @@ void store_row_major(const DeviceView& view, std::int64_t chip, std::int64_t row
   }
 }
 
+/// bfloat16 to bfloat16 as rounding does it: NaN becomes 0x7FC0.
+void copy_bf16(const std::byte* in, std::int64_t count, std::uint16_t* out) {
+  std::memcpy(out, in, static_cast<std::size_t>(count) * sizeof(std::uint16_t));
+  for (std::int64_t i = 0; i < count; ++i) {
+    out[i] = (out[i] & 0x7FFF) > 0x7F80 ? std::uint16_t{0x7FC0} : out[i];
+  }
+}
+
 void load_row_major(const DeviceView& view, std::int64_t chip, std::int64_t row, std::int64_t count, float* values) {
   switch (view.dtype()) {
     case DataType::BFLOAT16: {
@@ -62,6 +74,60 @@ void load_row_major(const DeviceView& view, std::int64_t chip, std::int64_t row,
       }
     }
   }
+}
+
+/// Whether `source` can be had as bfloat16 and a tile of `dtype` is made from that without fp32 in between.
+bool converts_bf16(const HostRows& source, DataType dtype) {
+  return source.bf16_row != nullptr && (dtype == DataType::BFLOAT16 || is_block_float(dtype));
+}
+
+/// Rows [first, last) of `source`, those of a unit of work; `scratch` has room for all of them.
+std::vector<const std::byte*> bf16_rows(const HostRows& source, std::int64_t first, std::int64_t last,
+                                        std::byte* scratch) {
+  std::vector<const std::byte*> rows;
+  for (std::int64_t row = first; row < last; ++row) {
+    rows.push_back(source.bf16_row(row, scratch + (row - first) * source.columns * 2));
+  }
+  return rows;
+}
+
+/// Rows that one unit takes: `step` or a multiple.
+std::int64_t rows_of_unit(const HostRows& source, std::int64_t step) {
+  return step * std::max<std::int64_t>(1, kSourcePiece / (step * source.columns * 2));
+}
+
+std::byte* byte_scratch(std::int64_t bytes) {
+  return reinterpret_cast<std::byte*>(runtime::thread_scratch(div_up(bytes, std::int64_t{sizeof(float)})));
+}
+
+/// from_host for a ROW_MAJOR tensor of bfloat16, from bfloat16.
+Stage copy_bf16_rows(const DeviceView& view, const HostRows& source) {
+  const std::int64_t step = rows_of_unit(source, 1);
+  return {div_up(source.rows, step), [view, source, step](const Unit& unit) {
+            const std::int64_t first = unit.index * step;
+            const std::int64_t last = std::min(first + step, source.rows);
+            const auto rows = bf16_rows(source, first, last, byte_scratch((last - first) * source.columns * 2));
+            const MappedRows pages(source.mapped, rows, source.columns * 2);
+            for (std::int64_t row = first; row < last; ++row) {
+              copy_bf16(rows[static_cast<std::size_t>(row - first)], source.columns,
+                        view.elements<std::uint16_t>(unit.chip) + row * source.columns);
+            }
+          }};
+}
+
+/// from_host_transposed from bfloat16: a unit is some columns of tiles.
+Stage convert_bf16_columns(const DeviceView& view, const HostRows& source) {
+  const std::int64_t step = rows_of_unit(source, kTileWidth);
+  return {div_up(source.rows, step), [view, source, step](const Unit& unit) {
+            const std::int64_t first = unit.index * step;
+            const std::int64_t last = std::min(first + step, source.rows);
+            const auto rows = bf16_rows(source, first, last, byte_scratch((last - first) * source.columns * 2));
+            const MappedRows pages(source.mapped, rows, source.columns * 2);
+            for (std::int64_t row = first; row < last; row += kTileWidth) {
+              kernels::kernels().convert_tile_column(rows.data() + (row - first), std::min(kTileWidth, last - row),
+                                                     source.columns, view.tiles(unit.chip), row / kTileWidth);
+            }
+          }};
 }
 
 /// All of a tensor as fp32, on the calling thread.
@@ -85,10 +151,14 @@ void require_data(const runtime::MeshDevice& device) {
                                    "[to_host] a device in execute mode is required; a recording device holds no data");
 }
 
-void enqueue_write(const Tensor& tensor, std::int64_t units, std::function<void(const Unit&)> body) {
+void enqueue_write(const Tensor& tensor, Stage stage) {
   Program program{.name = "from_host", .kind = ProgramKind::WRITE, .scope = tensor.device().scope()};
-  program.stages.push_back({units, std::move(body)});
+  program.stages.push_back(std::move(stage));
   tensor.device().queue().enqueue(std::move(program), [&] { return OpRecord{.outputs = {tensor.record("output")}}; });
+}
+
+void enqueue_write(const Tensor& tensor, std::int64_t units, std::function<void(const Unit&)> body) {
+  enqueue_write(tensor, Stage{units, std::move(body)});
 }
 
 void require_chip(const Tensor& tensor, std::int64_t chip) {
@@ -125,7 +195,9 @@ Tensor from_host(runtime::MeshDevice& device, const HostRows& source, const Tens
   require_extents(source, rows_in(spec), width, spec);
   Tensor result = Tensor::allocate(device, spec, name);
   const DeviceView view = result.view();
-  if (spec.layout == Layout::ROW_MAJOR) {
+  if (spec.layout == Layout::ROW_MAJOR && spec.dtype == DataType::BFLOAT16 && source.bf16_row != nullptr) {
+    enqueue_write(result, copy_bf16_rows(view, source));
+  } else if (spec.layout == Layout::ROW_MAJOR) {
     enqueue_write(result, source.rows, [view, read = source.read, width](const Unit& unit) {
       float* const values = runtime::thread_scratch(width);
       read(unit.index, 0, width, values);
@@ -154,6 +226,10 @@ Tensor from_host_transposed(runtime::MeshDevice& device, const HostRows& source,
   require_extents(source, spec.shape[-1], spec.shape[-2], spec);
   Tensor result = Tensor::allocate(device, spec, name);
   const DeviceView view = result.view();
+  if (converts_bf16(source, spec.dtype)) {
+    enqueue_write(result, convert_bf16_columns(view, source));
+    return result;
+  }
   enqueue_write(result, spec.tile_columns(),
                 [view, read = source.read, rows = source.rows, depth = source.columns](const Unit& unit) {
                   const kernels::Kernels& isa = kernels::kernels();

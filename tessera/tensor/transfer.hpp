@@ -14,12 +14,19 @@
 namespace tessera::tensor {
 
 /// A matrix on the host that is read in pieces, so that a tensor larger than memory, or one put together from several,
-/// can be converted straight into device memory. `read(row, first, count, out)` writes elements (row, first ..
-/// first+count) as fp32; it is called from several threads at once and must own what it reads from.
+/// can be converted straight into device memory. Its functions are called from several threads at once and must own
+/// what they read from.
 struct HostRows {
   std::int64_t rows = 0;
   std::int64_t columns = 0;
+  /// `read(row, first, count, out)` writes elements (row, first .. first+count) as fp32.
   std::function<void(std::int64_t row, std::int64_t first, std::int64_t count, float* out)> read;
+  /// For values that are bfloat16, the quick way: where a whole row lies. That may be `scratch`, which has room for a
+  /// row and is written then. Empty for other values.
+  std::function<const std::byte*(std::int64_t row, std::byte* scratch)> bf16_row;
+  /// All that bf16_row gives lies in a mapped file. Its pages are fetched in long runs, and let go once converted: a
+  /// checkpoint passes through the process without adding to its memory.
+  bool mapped = false;
 };
 
 /// Rows over a host tensor, which it owns: all but the last dimension folded.

@@ -77,8 +77,13 @@ void fold(const Kernels& table, const Problem& p, std::int64_t first_panel, std:
                           .values = values.data(),
                           .scale = p.scale};
     for (std::int64_t i = panel; i < std::min(panel + p.block_panels, last_panel); ++i, block.count += 32) {
-      table.attention_pack_keys(k.tiles, i, keys.data() + static_cast<std::size_t>(block.count) * row_bytes);
-      table.attention_pack_values(v.tiles, i, 0, 32, values.data() + static_cast<std::size_t>(block.count) * row_bytes);
+      const auto ahead = [&](const TiledMatrix& matrix) {
+        return i + 1 < last_panel ? TileRow{matrix.tiles, i + 1} : TileRow{};
+      };
+      table.attention_pack_keys({k.tiles, i}, ahead(k),
+                                keys.data() + static_cast<std::size_t>(block.count) * row_bytes);
+      table.attention_pack_values({v.tiles, i}, ahead(v), 0, 32,
+                                  values.data() + static_cast<std::size_t>(block.count) * row_bytes);
     }
     std::vector<std::int32_t> first;
     std::vector<std::int32_t> last;
@@ -264,8 +269,8 @@ TEST_F(AttentionBf16, PackedValuesOutsideTheRangeAreZero) {
     }
     std::vector<std::byte> panels[2];
     for (std::vector<std::byte>& panel : panels) panel.resize(static_cast<std::size_t>(32 * 64 * tested->packed_bytes));
-    tested->attention_pack_values(dirty.tiles, 1, range.first, range.last, panels[0].data());
-    tested->attention_pack_values(clean.tiles, 1, 0, 32, panels[1].data());
+    tested->attention_pack_values({dirty.tiles, 1}, {}, range.first, range.last, panels[0].data());
+    tested->attention_pack_values({clean.tiles, 1}, {}, 0, 32, panels[1].data());
     EXPECT_EQ(panels[0], panels[1]) << range.first << " to " << range.last;
   }
 }

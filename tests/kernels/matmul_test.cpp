@@ -11,10 +11,10 @@ constexpr std::int64_t kMostRows = 33;
 class Matmul : public KernelsTest {
  protected:
   /// Weights of `tile_rows` x 2 tiles with normally distributed values.
-  void fill_normally(TiledMatrix& w) {
+  void fill_normally(TiledMatrix& w, float deviation = 0.02F) {
     for (std::int64_t r = 0; r < w.tiles.tile_rows; ++r) {
       for (std::int64_t c = 0; c < w.tiles.tile_columns; ++c) {
-        oracle->store_tile(w.tiles, r, c, kTileHeight, normals(kTileElements, 0.02F).data(), kTileWidth);
+        oracle->store_tile(w.tiles, r, c, kTileHeight, normals(kTileElements, deviation).data(), kTileWidth);
       }
     }
   }
@@ -145,15 +145,20 @@ class MatmulBf16 : public Matmul {
   /// Products of m rows with every column of w: [columns, m, 32].
   static std::vector<float> multiply(const Kernels& isa, const std::vector<float>& a, std::int64_t m,
                                      const TiledMatrix& w) {
+    return multiply(isa, a, m, w, 0, w.tiles.tile_columns);
+  }
+  /// The same for `columns` columns from `first` on.
+  static std::vector<float> multiply(const Kernels& isa, const std::vector<float>& a, std::int64_t m,
+                                     const TiledMatrix& w, std::int64_t first, std::int64_t columns) {
     const std::int64_t depth = w.tiles.tile_rows * 32;
     const std::int64_t stride = depth * isa.packed_bytes + 64;
     const std::vector<std::byte> packed = pack(isa, a, m, depth, stride);
-    std::vector<float> out(static_cast<std::size_t>(w.tiles.tile_columns * m * 32));
-    isa.matmul_bf16_tile_columns(packed.data(), stride, m, depth, w.tiles, 0, w.tiles.tile_columns, out.data());
+    std::vector<float> out(static_cast<std::size_t>(columns * m * 32));
+    isa.matmul_bf16_tile_columns(packed.data(), stride, m, depth, w.tiles, first, columns, out.data());
     return out;
   }
   void expect_oracle_for(const std::vector<float>& a, const TiledMatrix& w) {
-    for (const std::int64_t m : {1, 2, 3, 4, 5, 8, 11, 12, 13, 24, 25, 32, 33}) {
+    for (const std::int64_t m : {1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12, 13, 24, 25, 32, 33}) {
       // By value: the sign of a zero that was a denormal is nobody's concern.
       ASSERT_EQ(multiply(*tested, a, m, w), multiply(*oracle, a, m, w)) << to_string(w.tiles.dtype) << " m " << m;
     }
@@ -182,6 +187,60 @@ TEST_F(MatmulBf16, EqualsTheOracleForExponentsAtTheEdges) {
       w.fill(content);
       for (const float spread : {1.0F, 1e-37F, 1e-30F, 1e3F})
         expect_oracle_for(rounded(normals(kMostRows * 96, spread)), w);
+    }
+  }
+}
+
+TEST_F(MatmulBf16, TakesAnyRunOfColumns) {
+  for (const DataType dtype : kWeights) {
+    for (const std::int64_t tile_columns : {1, 4, 5}) {
+      TiledMatrix w(dtype, 3, tile_columns);
+      fill_normally(w);
+      const std::vector<float> a = rounded(normals(9 * 96));
+      for (std::int64_t m = 1; m <= 9; ++m) {
+        for (std::int64_t first = 0; first < tile_columns; ++first) {
+          for (std::int64_t columns = 1; first + columns <= tile_columns; ++columns) {
+            ASSERT_EQ(multiply(*tested, a, m, w, first, columns), multiply(*oracle, a, m, w, first, columns))
+                << to_string(dtype) << " m " << m << " columns " << first << " + " << columns << " of " << tile_columns;
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST_F(MatmulBf16, EqualsTheOracleForGroupsOfZerosAndAMixOfTiles) {
+  for (const DataType dtype : {DataType::BFLOAT8_B, DataType::BFLOAT4_B}) {
+    TiledMatrix w(dtype, 4, 3);
+    fill_normally(w);
+    // An exponent of 0, as zeros have it, with any codes; and in some tiles one that no activation can be scaled by.
+    for (std::int64_t tile = 0; tile < 12; ++tile) {
+      std::byte* const exponents = w.tiles.data + tile * tile_bytes(dtype);
+      for (std::size_t g = static_cast<std::size_t>(tile); g < 64; g += 7) exponents[g] = std::byte{0};
+      if (tile % 3 == 1) exponents[tile * 5] = std::byte{3};
+    }
+    expect_oracle_for(rounded(normals(kMostRows * 128)), w);
+  }
+}
+
+TEST_F(MatmulBf16, EqualsTheOracleForSpecialActivations) {
+  for (const DataType dtype : kWeights) {
+    // Small weights: scaled by their shared exponents, Inf must stay Inf.
+    TiledMatrix w(dtype, 2, 2);
+    fill_normally(w, 0.002F);
+    for (const float special : {std::numeric_limits<float>::infinity(), -std::numeric_limits<float>::infinity(),
+                                std::numeric_limits<float>::quiet_NaN(), 0.0F, 3e38F, 1e-38F, 1e-39F}) {
+      for (const std::int64_t m : {1, 2, 3, 4, 5, 8, 9}) {
+        std::vector<float> a = normals(m * 64);
+        for (std::size_t i = 5; i < a.size(); i += 37) a[i] = special;
+        a = rounded(a);
+        // By value where there is one; the sign of a zero is nobody's concern.
+        std::vector<float> actual = multiply(*tested, a, m, w);
+        std::vector<float> expected = multiply(*oracle, a, m, w);
+        for (float& value : actual) value += 0.0F;
+        for (float& value : expected) value += 0.0F;
+        ASSERT_EQ(bits_of(actual), bits_of(expected)) << to_string(dtype) << " m " << m << " with " << special;
+      }
     }
   }
 }

@@ -171,17 +171,13 @@ TEST_F(DecodeAttentionTest, AUserGetsTheSameBitsAloneAndAmong32) {
 
 TEST_F(DecodeAttentionTest, GivesTheBitsOfPrefillFromTheSameCache) {
   // Keys and values in the cache's own format, so that both see the same numbers.
-  for (const auto& [window, length, dtype] : {std::tuple{0, 90, DataType::FLOAT32},
-                                              {40, 90, DataType::FLOAT32},
-                                              {0, 90, DataType::BFLOAT16},
-                                              {40, 90, DataType::BFLOAT16},
-                                              {0, 500, DataType::BFLOAT16},
-                                              {170, 500, DataType::BFLOAT16}}) {
-    const PagedLayout layout = PagedLayout::shuffled(1, 16, 2, 32, 16);
+  const std::int64_t length = 90;
+  const PagedLayout layout = PagedLayout::shuffled(1, 3, 2, 32, 16);
+  for (const std::int64_t window : {0, 40}) {
     const DecodeCase c(layout, 4, {static_cast<std::int32_t>(length - 1)}, window);
-    const HostTensor decoded = to_host(run(c, dtype, dtype));
+    const HostTensor decoded = to_host(run(c, DataType::FLOAT32, DataType::FLOAT32));
     HostTensor q = random_values({1, 4, length, 16}, 9);
-    HostTensor k{{1, 2, length, 16}, std::vector<float>(static_cast<std::size_t>(2 * length * 16))};
+    HostTensor k{{1, 2, length, 16}, std::vector<float>(2 * length * 16)};
     HostTensor v = k;
     for (std::int64_t head = 0; head < 4; ++head) copy_row(c.q, head, q, head * length + length - 1);
     for (std::int64_t head = 0; head < 2; ++head) {
@@ -190,8 +186,9 @@ TEST_F(DecodeAttentionTest, GivesTheBitsOfPrefillFromTheSameCache) {
         copy_row(c.v, layout.row(0, head, j), v, head * length + j);
       }
     }
-    const HostTensor prefilled = to_host(scaled_dot_product_attention(
-        upload(q, dtype), upload(k, dtype), upload(v, dtype), {.scale = c.scale, .sliding_window_size = window}));
+    const HostTensor prefilled = to_host(
+        scaled_dot_product_attention(upload(q, DataType::FLOAT32), upload(k, DataType::FLOAT32),
+                                     upload(v, DataType::FLOAT32), {.scale = c.scale, .sliding_window_size = window}));
     for (std::int64_t head = 0; head < 4; ++head) {
       const auto expected = decoded.row(head);
       EXPECT_TRUE(std::equal(expected.begin(), expected.end(), prefilled.row(head * length + length - 1).begin()))

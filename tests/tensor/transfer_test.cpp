@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <thread>
 #include <vector>
@@ -75,6 +76,39 @@ TEST_P(TransferOfFormat, WritesTheBytesOfNumericsWithZeroPadding) {
   ASSERT_EQ(static_cast<std::int64_t>(expected.size()), spec.size_bytes());
   const std::span<const std::byte> held(tensor.view().bytes(0), expected.size());
   EXPECT_TRUE(std::equal(held.begin(), held.end(), expected.begin()));
+}
+
+TEST_P(TransferOfFormat, BFloat16RowsGiveTheBytesOfTheirWidenedValues) {
+  for (const auto& [n, k] : {std::pair{1, 1}, {32, 32}, {33, 129}, {70, 128}, {5, 300}, {96, 31}, {3000, 400}}) {
+    HostTensor values = random_values({n, k}, static_cast<std::uint32_t>(n));
+    values.data[0] = std::numeric_limits<float>::quiet_NaN();
+    std::vector<std::uint16_t> patterns;
+    for (float& value : values.data) {
+      patterns.push_back(static_cast<std::uint16_t>(numerics::float_bits(value) >> 16));
+      value = numerics::from_bfloat16(patterns.back());
+    }
+    HostRows source = rows_of(values);
+    source.bf16_row = [&patterns, width = k](std::int64_t row, std::byte* scratch) -> const std::byte* {
+      const std::uint16_t* const stored = patterns.data() + row * width;
+      if (row % 2 == 0) return reinterpret_cast<const std::byte*>(stored);
+      std::memcpy(scratch, stored, static_cast<std::size_t>(width) * sizeof(std::uint16_t));
+      return scratch;
+    };
+    const auto bytes_of = [&](const Tensor& tensor) {
+      device->synchronize();
+      const std::byte* held = tensor.view().bytes(0);
+      return std::vector<std::byte>(held, held + tensor.spec().size_bytes());
+    };
+    const TensorSpec weight{{1, 1, k, n}, GetParam(), Layout::TILE, kDramInterleaved};
+    EXPECT_EQ(bytes_of(from_host_transposed(*device, source, weight, "quick")),
+              bytes_of(from_host_transposed(*device, rows_of(values), weight, "slow")))
+        << n << " x " << k;
+    if (is_block_float(GetParam())) continue;
+    const TensorSpec table{{1, 1, n, k}, GetParam(), Layout::ROW_MAJOR, kDramInterleaved};
+    EXPECT_EQ(bytes_of(from_host(*device, source, table, "quick")),
+              bytes_of(from_host(*device, rows_of(values), table, "slow")))
+        << n << " x " << k;
+  }
 }
 
 TEST_P(TransferOfFormat, LoadsAWeightTransposed) {

@@ -2,6 +2,7 @@
 
 #include "tessera/kernels/avx2/vec.hpp"
 #include "tessera/kernels/isa.hpp"
+#include "tessera/spec/tile.hpp"
 
 // Attention on bfloat16 values widened to fp32. A unit is one value; the neighbours of a pair change places, so that
 // sums are the chains of vdpbf16ps: the odd one first.
@@ -61,13 +62,23 @@ class MultiplyMode {
   unsigned before_;
 };
 
+/// Asks for one tile, where there is one.
+inline void ask_for(const TileRow& ahead, std::int64_t column) {
+  const ConstTiles& tiles = ahead.tiles;
+  if (tiles.data == nullptr) return;
+  const std::int64_t bytes = tile_bytes(tiles.dtype);
+  const std::byte* tile = tiles.data + tile_position(tiles.tile_rows, tiles.tile_columns, ahead.row, column) * bytes;
+  for (std::int64_t at = 0; at < bytes; at += 64) prefetch(tile + at);
+}
+
 } // namespace
 
-void attention_pack_keys(const ConstTiles& k, std::int64_t tile_row, std::byte* panel) noexcept {
+void attention_pack_keys(const TileRow& k, const TileRow& ahead, std::byte* panel) noexcept {
   alignas(64) float tile[kTileElements];
   auto* out = reinterpret_cast<float*>(panel);
-  for (std::int64_t column = 0; column < k.tile_columns; ++column) {
-    load_tile_transposed(k, tile_row, column, tile);
+  for (std::int64_t column = 0; column < k.tiles.tile_columns; ++column) {
+    ask_for(ahead, column);
+    load_tile_transposed(k.tiles, k.row, column, tile);
     for (std::int64_t d = 0; d < kTileWidth; ++d) {
       for (std::int64_t key = 0; key < kTileHeight; key += kLanes)
         store(out + (column * kTileWidth + (d ^ 1)) * kTileHeight + key, load(tile + d * kTileHeight + key));
@@ -75,13 +86,14 @@ void attention_pack_keys(const ConstTiles& k, std::int64_t tile_row, std::byte* 
   }
 }
 
-void attention_pack_values(const ConstTiles& v, std::int64_t tile_row, std::int64_t first, std::int64_t last,
+void attention_pack_values(const TileRow& v, const TileRow& ahead, std::int64_t first, std::int64_t last,
                            std::byte* panel) noexcept {
   alignas(64) float tile[kTileElements];
   auto* out = reinterpret_cast<float*>(panel);
-  const std::int64_t width = v.tile_columns * kTileWidth;
-  for (std::int64_t column = 0; column < v.tile_columns; ++column) {
-    load_tile(v, tile_row, column, tile);
+  const std::int64_t width = v.tiles.tile_columns * kTileWidth;
+  for (std::int64_t column = 0; column < v.tiles.tile_columns; ++column) {
+    ask_for(ahead, column);
+    load_tile(v.tiles, v.row, column, tile);
     for (std::int64_t key = 0; key < kTileHeight; ++key) {
       const bool inside = first <= key && key < last;
       for (std::int64_t d = 0; d < kTileWidth; d += kLanes)

@@ -115,16 +115,34 @@ inline void transpose_pairs(const Face& face, std::byte* out, std::int64_t strid
   }
 }
 
-inline const std::byte* tile_at(const ConstTiles& tiles, std::int64_t tile_row, std::int64_t tile_column,
-                                std::int64_t bytes) {
-  return tiles.data + tile_position(tiles.tile_rows, tiles.tile_columns, tile_row, tile_column) * bytes;
+template <DataType D>
+inline const std::byte* tile_at(const TileRow& row, std::int64_t column) {
+  const ConstTiles& tiles = row.tiles;
+  return tiles.data + tile_position(tiles.tile_rows, tiles.tile_columns, row.row, column) * tile_bytes(D);
+}
+
+/// A volatile statement, since GCC 12 takes a function that does nothing but __builtin_prefetch for one without effect,
+/// and leaves its calls out.
+inline void ask_for_line(const std::byte* p) {
+  asm volatile("prefetcht0 %0" : : "m"(*p));
+}
+
+/// Asks for a quarter of a tile, so that requests are spread over the work on the tile before.
+template <DataType D>
+inline void ask_for_quarter(const std::byte* tile, std::int64_t quarter) {
+  if (tile == nullptr) return;
+  constexpr std::int64_t kBytes = (tile_bytes(D) + 255) / 256 * 64;
+#pragma GCC unroll 16
+  for (std::int64_t at = 0; at < kBytes; at += 64) ask_for_line(tile + quarter * kBytes + at);
 }
 
 template <DataType D>
-inline void pack_keys(const ConstTiles& k, std::int64_t tile_row, std::byte* panel) {
-  for (std::int64_t column = 0; column < k.tile_columns; ++column) {
-    const std::byte* tile = tile_at(k, tile_row, column, tile_bytes(D));
+inline void pack_keys(const TileRow& k, const TileRow& ahead, std::byte* panel) {
+  for (std::int64_t column = 0; column < k.tiles.tile_columns; ++column) {
+    const std::byte* tile = tile_at<D>(k, column);
+    const std::byte* next = ahead.tiles.data == nullptr ? nullptr : tile_at<D>(ahead, column);
     for (std::int64_t face = 0; face < 4; ++face) {
+      ask_for_quarter<D>(next, face);
       std::byte* out = panel + (column * 16 + face % 2 * 8) * 128 + face / 2 * 64;
       transpose_pairs(face_rows<D>(tile, face), out, 128);
     }
@@ -132,14 +150,16 @@ inline void pack_keys(const ConstTiles& k, std::int64_t tile_row, std::byte* pan
 }
 
 template <DataType D>
-inline void pack_values(const ConstTiles& v, std::int64_t tile_row, std::int64_t first, std::int64_t last,
+inline void pack_values(const TileRow& v, const TileRow& ahead, std::int64_t first, std::int64_t last,
                         std::byte* panel) {
   // 16-bit lanes 2 i and 2 i + 1 come from value i of the first row and of the second.
   const VecI order = iadd(ior(lane_numbers(), shift_left<16>(lane_numbers())), broadcast_int(16 << 16));
-  const std::int64_t row_bytes = v.tile_columns * kTileWidth * 4;
-  for (std::int64_t column = 0; column < v.tile_columns; ++column) {
-    const std::byte* tile = tile_at(v, tile_row, column, tile_bytes(D));
+  const std::int64_t row_bytes = v.tiles.tile_columns * kTileWidth * 4;
+  for (std::int64_t column = 0; column < v.tiles.tile_columns; ++column) {
+    const std::byte* tile = tile_at<D>(v, column);
+    const std::byte* next = ahead.tiles.data == nullptr ? nullptr : tile_at<D>(ahead, column);
     for (std::int64_t face = 0; face < 4; ++face) {
+      ask_for_quarter<D>(next, face);
       const auto rows = face_rows<D>(tile, face);
       std::byte* out = panel + face / 2 * 8 * row_bytes + column * 128 + face % 2 * 64;
 #pragma GCC unroll 8
@@ -160,13 +180,13 @@ inline void pack_values(const ConstTiles& v, std::int64_t tile_row, std::int64_t
 
 } // namespace
 
-void attention_pack_keys(const ConstTiles& k, std::int64_t tile_row, std::byte* panel) noexcept {
-  with_format(k.dtype, [&]<typename F>(F) { pack_keys<F::kType>(k, tile_row, panel); });
+void attention_pack_keys(const TileRow& k, const TileRow& ahead, std::byte* panel) noexcept {
+  with_format(k.tiles.dtype, [&]<typename F>(F) { pack_keys<F::kType>(k, ahead, panel); });
 }
 
-void attention_pack_values(const ConstTiles& v, std::int64_t tile_row, std::int64_t first, std::int64_t last,
+void attention_pack_values(const TileRow& v, const TileRow& ahead, std::int64_t first, std::int64_t last,
                            std::byte* panel) noexcept {
-  with_format(v.dtype, [&]<typename F>(F) { pack_values<F::kType>(v, tile_row, first, last, panel); });
+  with_format(v.tiles.dtype, [&]<typename F>(F) { pack_values<F::kType>(v, ahead, first, last, panel); });
 }
 
 #include "tessera/kernels/generic/attention_bf16.inl"

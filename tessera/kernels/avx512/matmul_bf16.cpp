@@ -238,7 +238,8 @@ struct SafeExponents {
     }
     // Weights lie within 2^-6 .. 2 before scaling: stay clear of both ends by as much.
     const int least_exponent = std::max(kLowestSafeExponent, 10 + 127 - smallest(low));
-    const int most_exponent = std::max(0, 250 + 127 - largest(high));
+    // No exponent is safe for Inf and NaN.
+    const int most_exponent = largest(high) == 255 ? 0 : std::max(0, 250 + 127 - largest(high));
     least = _mm512_set1_epi8(static_cast<char>(std::min(least_exponent, 255)));
     most = _mm512_set1_epi8(static_cast<char>(std::min(most_exponent, 255)));
   }

@@ -9,6 +9,9 @@ void load_tile_transposed(const ConstTiles& tiles, std::int64_t tile_row, std::i
 void store_tile(const Tiles& tiles, std::int64_t tile_row, std::int64_t tile_column, std::int64_t rows,
                 const float* in, std::int64_t stride) noexcept;
 void clear_rows(const Tiles& tiles, std::int64_t row) noexcept;
+void convert_tile_column(const std::byte* const* rows, std::int64_t lanes, std::int64_t depth, const Tiles& tiles,
+                         std::int64_t tile_column) noexcept;
+void random_bf16(std::uint64_t key, std::int64_t first, std::int64_t count, std::byte* out) noexcept;
 void matmul_tile_column(const float* a, std::int64_t a_stride, std::int64_t m, std::int64_t depth, const ConstTiles& w,
                         std::int64_t tile_column, float* out) noexcept;
 void pack_bf16(const float* x, std::int64_t count, std::byte* out) noexcept;
@@ -25,8 +28,8 @@ void add(const float* a, const float* b, std::int64_t count, float* out) noexcep
 void mul(const float* a, const float* b, std::int64_t count, float* out) noexcept;
 void attention_block(const AttentionState& state, const AttentionBlock& block) noexcept;
 void attention_finish(const AttentionState& state, std::int64_t rows, std::int64_t head_dim, float* out) noexcept;
-void attention_pack_keys(const ConstTiles& k, std::int64_t tile_row, std::byte* panel) noexcept;
-void attention_pack_values(const ConstTiles& v, std::int64_t tile_row, std::int64_t first, std::int64_t last,
+void attention_pack_keys(const TileRow& k, const TileRow& ahead, std::byte* panel) noexcept;
+void attention_pack_values(const TileRow& v, const TileRow& ahead, std::int64_t first, std::int64_t last,
                            std::byte* panel) noexcept;
 void attention_bf16(const AttentionSums& sums, const PackedAttention& block) noexcept;
 void attention_merge(const AttentionSums& into, const AttentionSums& from, std::int64_t rows,
@@ -43,6 +46,8 @@ constexpr Kernels table(std::string_view isa, std::int64_t packed_bytes, std::in
           .load_tile_transposed = load_tile_transposed,
           .store_tile = store_tile,
           .clear_rows = clear_rows,
+          .convert_tile_column = convert_tile_column,
+          .random_bf16 = random_bf16,
           .matmul_tile_column = matmul_tile_column,
           .packed_bytes = packed_bytes,
           .pack_bf16 = pack_bf16,

@@ -32,14 +32,15 @@ float get(const std::byte* values, std::int64_t index) {
 }
 
 /// Panels are plain here: [32 keys, width].
-void pack(const ConstTiles& tiles, std::int64_t tile_row, std::int64_t first, std::int64_t last, std::byte* panel) {
+void pack(const TileRow& row, std::int64_t first, std::int64_t last, std::byte* panel) {
   std::array<float, kTileElements> tile;
-  for (std::int64_t column = 0; column < tiles.tile_columns; ++column) {
-    load_tile(tiles, tile_row, column, tile.data());
+  const std::int64_t columns = row.tiles.tile_columns;
+  for (std::int64_t column = 0; column < columns; ++column) {
+    load_tile(row.tiles, row.row, column, tile.data());
     for (std::int64_t key = 0; key < kTileHeight; ++key) {
       for (std::int64_t d = 0; d < kTileWidth; ++d) {
         const float value = tile[static_cast<std::size_t>(key * kTileWidth + d)];
-        put(panel, (key * tiles.tile_columns + column) * kTileWidth + d, first <= key && key < last ? value : 0.0F);
+        put(panel, (key * columns + column) * kTileWidth + d, first <= key && key < last ? value : 0.0F);
       }
     }
   }
@@ -93,13 +94,13 @@ void fold_row(const AttentionSums& sums, const PackedAttention& block, std::int6
 
 } // namespace
 
-void attention_pack_keys(const ConstTiles& k, std::int64_t tile_row, std::byte* panel) noexcept {
-  pack(k, tile_row, 0, kTileHeight, panel);
+void attention_pack_keys(const TileRow& k, const TileRow& /*ahead*/, std::byte* panel) noexcept {
+  pack(k, 0, kTileHeight, panel);
 }
 
-void attention_pack_values(const ConstTiles& v, std::int64_t tile_row, std::int64_t first, std::int64_t last,
+void attention_pack_values(const TileRow& v, const TileRow& /*ahead*/, std::int64_t first, std::int64_t last,
                            std::byte* panel) noexcept {
-  pack(v, tile_row, first, last, panel);
+  pack(v, first, last, panel);
 }
 
 void attention_bf16(const AttentionSums& sums, const PackedAttention& block) noexcept {

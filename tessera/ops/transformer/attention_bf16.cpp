@@ -33,33 +33,48 @@ void clear(const kernels::AttentionSums& sums, std::int64_t rows, std::int64_t w
   std::fill_n(sums.accumulator, rows * width, 0.0F);
 }
 
-/// Query rows that share keys and values, with all the working memory of one unit; lies in the thread's scratch memory.
+/// 32 keys and values.
+struct Panel {
+  kernels::TileRow k;
+  kernels::TileRow v;
+};
+
+/// Groups of query rows, those of a group sharing keys and values, with all the working memory of one unit; lies in the
+/// thread's scratch memory.
 class PackedRows {
  public:
-  PackedRows(std::int64_t rows, std::int64_t head_dim, float scale)
-      : isa_(kernels::kernels()), width_(round_up(head_dim, kTileWidth)), row_bytes_(width_ * isa_.packed_bytes) {
+  PackedRows(std::int64_t groups, std::int64_t rows, std::int64_t head_dim, float scale)
+      : isa_(kernels::kernels()),
+        width_(round_up(head_dim, kTileWidth)),
+        row_bytes_(width_ * isa_.packed_bytes),
+        sums_floats_(sums_size(rows, width_)) {
     const auto floats = [](std::int64_t bytes) { return round_up(bytes, 64) / 4; };
-    const std::int64_t panels = kAttentionKeys * row_bytes_;
-    float* memory = runtime::thread_scratch(floats(rows * row_bytes_) + 2 * floats(panels) + 2 * floats(4 * rows) +
-                                            2 * sums_size(rows, width_) + width_);
+    const std::int64_t queries = floats(groups * rows * row_bytes_);
+    const std::int64_t panels = floats(kAttentionKeys * row_bytes_);
+    const std::int64_t ranges = floats(4 * rows);
+    float* memory = runtime::thread_scratch(queries + 2 * panels + 2 * ranges + 2 * groups * sums_floats_ + width_);
     const auto take = [&memory](std::int64_t count) { return std::exchange(memory, memory + count); };
-    q_ = reinterpret_cast<std::byte*>(take(floats(rows * row_bytes_)));
-    keys_ = reinterpret_cast<std::byte*>(take(floats(panels)));
-    values_ = reinterpret_cast<std::byte*>(take(floats(panels)));
-    first_ = reinterpret_cast<std::int32_t*>(take(floats(4 * rows)));
-    last_ = reinterpret_cast<std::int32_t*>(take(floats(4 * rows)));
-    sums_ = sums_in(take(sums_size(rows, width_)), rows, width_);
-    others_ = sums_in(take(sums_size(rows, width_)), rows, width_);
+    q_ = reinterpret_cast<std::byte*>(take(queries));
+    keys_ = reinterpret_cast<std::byte*>(take(panels));
+    values_ = reinterpret_cast<std::byte*>(take(panels));
+    first_ = reinterpret_cast<std::int32_t*>(take(ranges));
+    last_ = reinterpret_cast<std::int32_t*>(take(ranges));
+    sums_ = take(groups * sums_floats_);
+    others_ = take(groups * sums_floats_);
     row_ = take(width_);
-    block_ = {
-        .q = q_, .rows = rows, .head_dim = head_dim, .width = width_, .keys = keys_, .values = values_, .scale = scale};
+    block_ = {.rows = rows, .head_dim = head_dim, .width = width_, .keys = keys_, .values = values_, .scale = scale};
   }
 
   std::int64_t width() const { return width_; }
-  const kernels::AttentionSums& sums() const { return sums_; }
+  kernels::AttentionSums sums(std::int64_t group) const {
+    return sums_in(sums_ + group * sums_floats_, block_.rows, width_);
+  }
   /// A second set of sums.
-  const kernels::AttentionSums& others() const { return others_; }
+  kernels::AttentionSums others(std::int64_t group) const {
+    return sums_in(others_ + group * sums_floats_, block_.rows, width_);
+  }
 
+  /// `row` counts through all groups.
   void load_query(std::int64_t row, const ConstTiles& tiles, std::int64_t tiles_row) {
     isa_.load_row(tiles, tiles_row, 0, block_.head_dim, row_);
     std::fill(row_ + block_.head_dim, row_ + width_, 0.0F);
@@ -68,50 +83,55 @@ class PackedRows {
 
   /// Begins a block of keys.
   void clear_block() { block_.count = 0; }
-  /// Appends a tile row to the block; values outside first <= j < last of it count as zero.
-  void append(const ConstTiles& k, const ConstTiles& v, std::int64_t tile_row, std::int64_t first, std::int64_t last) {
-    isa_.attention_pack_keys(k, tile_row, keys_ + block_.count * row_bytes_);
-    isa_.attention_pack_values(v, tile_row, first, last, values_ + block_.count * row_bytes_);
+  /// Appends a tile row to the block, values outside first <= j < last of which count as zero, and asks for a later
+  /// one.
+  void append(const Panel& panel, const Panel& ahead, std::int64_t first, std::int64_t last) {
+    isa_.attention_pack_keys(panel.k, ahead.k, keys_ + block_.count * row_bytes_);
+    isa_.attention_pack_values(panel.v, ahead.v, first, last, values_ + block_.count * row_bytes_);
     block_.count += kTileHeight;
   }
   std::int64_t count() const { return block_.count; }
 
-  /// Folds the block into `sums`; `range(row)` gives the part of it that the row attends to.
+  /// Folds the block into `sums` for the rows of a group; `range(row)` gives the part of it that a row attends to.
   template <typename Range>
-  void attend(const kernels::AttentionSums& sums, Range&& range) {
+  void attend(std::int64_t group, const kernels::AttentionSums& sums, Range&& range) {
     for (std::int64_t row = 0; row < block_.rows; ++row) {
       const KeyRange keys = range(row);
       first_[row] = static_cast<std::int32_t>(std::clamp<std::int64_t>(keys.first, 0, block_.count));
       last_[row] = static_cast<std::int32_t>(std::clamp<std::int64_t>(keys.last, 0, block_.count));
     }
-    block_.first = first_;
-    block_.last = last_;
-    isa_.attention_bf16(sums, block_);
+    fold(group, sums, first_, last_);
   }
   /// The same where every row attends to all of it.
-  void attend(const kernels::AttentionSums& sums) {
-    block_.first = nullptr;
-    block_.last = nullptr;
-    isa_.attention_bf16(sums, block_);
-  }
+  void attend(std::int64_t group, const kernels::AttentionSums& sums) { fold(group, sums, nullptr, nullptr); }
 
-  /// The results, [rows, width].
-  const float* finish() {
-    isa_.attention_divide(sums_, block_.rows, width_, sums_.accumulator);
-    return sums_.accumulator;
+  /// The results of a group, [rows, width].
+  const float* finish(std::int64_t group) {
+    float* accumulator = sums(group).accumulator;
+    isa_.attention_divide(sums(group), block_.rows, width_, accumulator);
+    return accumulator;
   }
 
  private:
+  void fold(std::int64_t group, const kernels::AttentionSums& sums, const std::int32_t* first,
+            const std::int32_t* last) {
+    block_.q = q_ + group * block_.rows * row_bytes_;
+    block_.first = first;
+    block_.last = last;
+    isa_.attention_bf16(sums, block_);
+  }
+
   const kernels::Kernels& isa_;
   std::int64_t width_;
   std::int64_t row_bytes_;
+  std::int64_t sums_floats_;
   std::byte* q_;
   std::byte* keys_;
   std::byte* values_;
   std::int32_t* first_;
   std::int32_t* last_;
-  kernels::AttentionSums sums_;
-  kernels::AttentionSums others_;
+  float* sums_;
+  float* others_;
   float* row_;
   kernels::PackedAttention block_;
 };
@@ -146,12 +166,13 @@ void prefill_unit(const PrefillWork& work, const PrefillUnits& units, const runt
   const std::int64_t end = std::min(begin + units.band, work.length);
   const std::int64_t positions = end - begin;
 
-  PackedRows queries(heads * positions, work.head_dim, work.options.scale);
+  PackedRows queries(1, heads * positions, work.head_dim, work.options.scale);
+  const kernels::AttentionSums sums = queries.sums(0);
   for (std::int64_t head = 0; head < heads; ++head) {
     for (std::int64_t i = 0; i < positions; ++i)
       queries.load_query(head * positions + i, work.q.tiles(unit.chip, first_head + head), begin + i);
   }
-  clear(queries.sums(), heads * positions, queries.width());
+  clear(sums, heads * positions, queries.width());
   const ConstTiles k = work.k.tiles(unit.chip, kv_head);
   const ConstTiles v = work.v.tiles(unit.chip, kv_head);
   const std::int64_t all_attend = attended_keys(end - 1, work.options).first; // to keys from here to `begin`
@@ -159,18 +180,18 @@ void prefill_unit(const PrefillWork& work, const PrefillUnits& units, const runt
   for (; start < end; start += kAttentionKeys) {
     queries.clear_block();
     for (std::int64_t key = start; key < std::min(start + kAttentionKeys, end); key += kTileHeight)
-      queries.append(k, v, key / kTileHeight, 0, kTileHeight);
+      queries.append({{k, key / kTileHeight}, {v, key / kTileHeight}}, {}, 0, kTileHeight);
     if (start >= all_attend && start + queries.count() <= begin + 1) {
-      queries.attend(queries.sums());
+      queries.attend(0, sums);
     } else {
-      queries.attend(queries.sums(), [&](std::int64_t row) {
+      queries.attend(0, sums, [&](std::int64_t row) {
         const KeyRange keys = attended_keys(begin + row % positions, work.options);
         return KeyRange{keys.first - start, keys.last - start};
       });
     }
   }
   const kernels::Kernels& isa = kernels::kernels();
-  const float* result = queries.finish();
+  const float* result = queries.finish(0);
   for (std::int64_t head = 0; head < heads; ++head) {
     const kernels::Tiles output = work.output.tiles(unit.chip, first_head + head);
     for (std::int64_t i = 0; i < positions; ++i)
@@ -180,95 +201,156 @@ void prefill_unit(const PrefillWork& work, const PrefillUnits& units, const runt
   }
 }
 
-/// Part `part` of a user's cache: its keys kPartKeys * part .. within `keys`, into `sums`.
-void attend_to_part(const DecodeWork& work, PackedRows& queries, const kernels::AttentionSums& sums, std::int64_t chip,
-                    std::int64_t user, std::int64_t kv_head, const KeyRange& keys, std::int64_t part) {
-  clear(sums, work.group(), queries.width());
-  const std::int64_t end = std::min((part + 1) * kPartKeys, keys.last);
-  const std::int64_t begin = std::max(part * kPartKeys, keys.first / kTileHeight * kTileHeight);
-  for (std::int64_t start = begin / kAttentionKeys * kAttentionKeys; start < end; start += kAttentionKeys) {
-    queries.clear_block();
-    const std::int64_t from = std::max(start, begin);
-    for (std::int64_t key = from; key < std::min(start + kAttentionKeys, end); key += kTileHeight) {
-      const CachePlace place = cache_place(work, chip, user, kv_head, key / kTileHeight);
-      queries.append(work.k.tiles(chip, place.matrix), work.v.tiles(chip, place.matrix), place.tile_row,
-                     keys.first - key, keys.last - key);
-    }
-    if (from >= keys.first && from + queries.count() <= keys.last) {
-      queries.attend(sums);
-    } else {
-      queries.attend(sums, [&](std::int64_t) { return KeyRange{keys.first - from, keys.last - from}; });
-    }
-  }
-}
-
-/// How a decode step's work is cut: each user's keys of one KV head into `splits` runs of parts.
+/// How a decode step's work is cut. Parts of a user's keys and KV heads are shared out over the user's units: as many
+/// runs of parts as there are, then runs of heads. A run of heads is one run of memory in each page.
 struct DecodeUnits {
-  std::int64_t splits = 1;
-  std::int64_t slots = 0; ///< of partial sums for each user and KV head, where there are splits
+  std::int64_t of_user = 1;
+  std::int64_t slots = 0; ///< of partial sums for each user and KV head, where a user has several units
   std::int64_t slot_floats = 0;
 
   explicit DecodeUnits(const DecodeWork& work) {
-    const std::int64_t parts = divide_up(work.capacity(), kPartKeys);
-    const std::int64_t wanted = divide_up(8 * work.threads, work.users * work.kv_heads);
-    splits = std::clamp<std::int64_t>(wanted, 1, std::max<std::int64_t>(parts, 1));
-    if (splits > 1) slots = parts;
+    const std::int64_t parts = std::max<std::int64_t>(divide_up(work.capacity(), kPartKeys), 1);
+    of_user = std::clamp<std::int64_t>(divide_up(8 * work.threads, work.users), 1, parts * work.kv_heads);
+    if (of_user > 1 && parts > 1) slots = parts;
     slot_floats = sums_size(work.group(), round_up(work.head_dim, kTileWidth));
   }
 
-  /// Where the sums of a part of unit `owner` = user * kv_heads + kv_head lie.
-  float* slot(const runtime::Unit& unit, std::int64_t owner, std::int64_t part) const {
-    return reinterpret_cast<float*>(unit.scratch) + (owner * slots + part) * slot_floats;
+  /// The sums of one part of the keys of `owner` = user * kv_heads + kv_head.
+  kernels::AttentionSums slot(const DecodeWork& work, const runtime::Unit& unit, std::int64_t owner,
+                              std::int64_t part) const {
+    float* memory = reinterpret_cast<float*>(unit.scratch) + (owner * slots + part) * slot_floats;
+    return sums_in(memory, work.group(), round_up(work.head_dim, kTileWidth));
   }
 };
 
-/// Parts of a user's cache that hold keys.
-KeyRange parts_of(const KeyRange& keys) {
-  return {keys.first / kPartKeys, std::max(keys.first / kPartKeys, divide_up(keys.last, kPartKeys))};
+/// What one user's position makes of that.
+struct UserUnits {
+  KeyRange keys;
+  std::int64_t first_part;
+  std::int64_t parts;
+  std::int64_t head_runs;
+  std::int64_t part_runs; ///< 1: a unit has all parts of its heads, and no merge is needed
+
+  UserUnits(const DecodeWork& work, const DecodeUnits& units, std::int64_t chip, std::int64_t user)
+      : keys(decode_keys(work, chip, user)),
+        first_part(keys.first / kPartKeys),
+        parts(std::max<std::int64_t>(divide_up(keys.last, kPartKeys) - first_part, 0)),
+        head_runs(std::clamp<std::int64_t>(units.of_user / std::max<std::int64_t>(parts, 1), 1, work.kv_heads)),
+        part_runs(std::clamp<std::int64_t>(units.of_user / head_runs, 1, std::max<std::int64_t>(parts, 1))) {}
+};
+
+/// The panels that a unit reads, in order: of each tile row all heads.
+class PanelStream {
+ public:
+  PanelStream(const DecodeWork& work, std::int64_t chip, std::int64_t user, const KeyRange& heads,
+              const KeyRange& tile_rows)
+      : work_(work),
+        chip_(chip),
+        user_(user),
+        heads_(heads),
+        head_(heads.first),
+        row_(tile_rows.first),
+        end_(tile_rows.last) {}
+
+  /// The next panel; without data at the end.
+  Panel next() {
+    if (row_ >= end_) return {};
+    const CachePlace place = cache_place(work_, chip_, user_, head_, row_);
+    if (++head_ == heads_.last) {
+      head_ = heads_.first;
+      ++row_;
+    }
+    return {{work_.k.tiles(chip_, place.matrix), place.tile_row}, {work_.v.tiles(chip_, place.matrix), place.tile_row}};
+  }
+
+ private:
+  const DecodeWork& work_;
+  std::int64_t chip_;
+  std::int64_t user_;
+  KeyRange heads_;
+  std::int64_t head_;
+  std::int64_t row_;
+  std::int64_t end_;
+};
+
+/// Asks for a unit's first panel, while the queries are packed.
+void ask_for(const kernels::TileRow& row) {
+  if (row.tiles.data == nullptr) return;
+  const std::int64_t bytes = tile_bytes(row.tiles.dtype);
+  for (std::int64_t column = 0; column < row.tiles.tile_columns; ++column) {
+    const std::byte* tile =
+        row.tiles.data + tile_position(row.tiles.tile_rows, row.tiles.tile_columns, row.row, column) * bytes;
+    for (std::int64_t at = 0; at < bytes; at += 64) {
+      // A volatile statement, since GCC 12 leaves out calls of a function that does nothing but __builtin_prefetch.
+      asm volatile("prefetcht0 %0" : : "m"(tile[at]));
+    }
+  }
 }
 
 void decode_unit(const DecodeWork& work, const DecodeUnits& units, const runtime::Unit& unit) {
-  const std::int64_t owner = unit.index / units.splits;
-  const std::int64_t split = unit.index % units.splits;
-  const std::int64_t user = owner / work.kv_heads;
-  const std::int64_t kv_head = owner % work.kv_heads;
-  const KeyRange keys = decode_keys(work, unit.chip, user);
-  const KeyRange parts = parts_of(keys);
-  const std::int64_t count = parts.last - parts.first;
-  // Where all is one part, or none, the first split does it; the merge has nothing to do.
-  const bool whole = units.splits == 1 || count <= 1;
-  const std::int64_t first = parts.first + (whole ? 0 : split * count / units.splits);
-  const std::int64_t last = parts.first + (whole ? count : (split + 1) * count / units.splits);
-  if (whole ? split > 0 : first == last) return;
+  const kernels::Kernels& isa = kernels::kernels();
+  const std::int64_t user = unit.index / units.of_user;
+  const UserUnits mine(work, units, unit.chip, user);
+  const std::int64_t number = unit.index % units.of_user;
+  if (number >= mine.head_runs * mine.part_runs) return;
+  const std::int64_t head_run = number % mine.head_runs;
+  const std::int64_t part_run = number / mine.head_runs;
+  const KeyRange heads{head_run * work.kv_heads / mine.head_runs, (head_run + 1) * work.kv_heads / mine.head_runs};
+  const KeyRange parts{mine.first_part + part_run * mine.parts / mine.part_runs,
+                       mine.first_part + (part_run + 1) * mine.parts / mine.part_runs};
+  const KeyRange& keys = mine.keys;
+  const std::int64_t group = work.group();
 
-  PackedRows queries(work.group(), work.head_dim, work.options.scale);
-  const std::int64_t width = queries.width();
-  for (std::int64_t row = 0; row < work.group(); ++row)
-    queries.load_query(row, work.q.tiles(unit.chip, user), kv_head * work.group() + row);
-  if (count <= 0) clear(queries.sums(), work.group(), width);
-  for (std::int64_t part = first; part < last; ++part) {
-    const kernels::AttentionSums sums = !whole          ? sums_in(units.slot(unit, owner, part), work.group(), width)
-                                        : part == first ? queries.sums()
-                                                        : queries.others();
-    attend_to_part(work, queries, sums, unit.chip, user, kv_head, keys, part);
-    if (whole && part > first) kernels::kernels().attention_merge(queries.sums(), sums, work.group(), width);
+  PanelStream use(work, unit.chip, user, heads,
+                  {std::max(parts.first * kPartKeys, keys.first) / kTileHeight,
+                   divide_up(std::min(parts.last * kPartKeys, keys.last), kTileHeight)});
+  PanelStream ahead = use;
+  const Panel first_panel = ahead.next();
+  ask_for(first_panel.k);
+  ask_for(first_panel.v);
+  PackedRows queries(heads.last - heads.first, group, work.head_dim, work.options.scale);
+  for (std::int64_t row = heads.first * group; row < heads.last * group; ++row)
+    queries.load_query(row - heads.first * group, work.q.tiles(unit.chip, user), row);
+
+  const auto sums_of = [&](std::int64_t head, std::int64_t part) {
+    if (mine.part_runs > 1) return units.slot(work, unit, user * work.kv_heads + head, part);
+    return part == parts.first ? queries.sums(head - heads.first) : queries.others(head - heads.first);
+  };
+  for (std::int64_t part = parts.first; part < std::max(parts.last, parts.first + 1); ++part) {
+    for (std::int64_t head = heads.first; head < heads.last; ++head) clear(sums_of(head, part), group, queries.width());
+    const std::int64_t end = std::min((part + 1) * kPartKeys, keys.last);
+    for (std::int64_t key = std::max(part * kPartKeys, keys.first / kTileHeight * kTileHeight); key < end;
+         key += kTileHeight) {
+      const KeyRange attended{keys.first - key, keys.last - key};
+      for (std::int64_t head = heads.first; head < heads.last; ++head) {
+        queries.clear_block();
+        queries.append(use.next(), ahead.next(), attended.first, attended.last);
+        if (attended.first <= 0 && attended.last >= kTileHeight) {
+          queries.attend(head - heads.first, sums_of(head, part));
+        } else {
+          queries.attend(head - heads.first, sums_of(head, part), [&](std::int64_t) { return attended; });
+        }
+      }
+    }
+    if (mine.part_runs > 1 || part == parts.first) continue;
+    for (std::int64_t head = heads.first; head < heads.last; ++head)
+      isa.attention_merge(queries.sums(head - heads.first), sums_of(head, part), group, queries.width());
   }
-  if (whole) store_decoded(work, unit.chip, user, kv_head, queries.finish(), width);
+  if (mine.part_runs > 1) return;
+  for (std::int64_t head = heads.first; head < heads.last; ++head)
+    store_decoded(work, unit.chip, user, head, queries.finish(head - heads.first), queries.width());
 }
 
-/// Merges the parts that the splits have left.
+/// Merges the parts of one KV head that several units have left.
 void merge_unit(const DecodeWork& work, const DecodeUnits& units, const runtime::Unit& unit) {
   const kernels::Kernels& isa = kernels::kernels();
   const std::int64_t user = unit.index / work.kv_heads;
-  const KeyRange parts = parts_of(decode_keys(work, unit.chip, user));
-  if (parts.last - parts.first <= 1) return;
+  const UserUnits mine(work, units, unit.chip, user);
+  if (mine.part_runs == 1) return;
   const std::int64_t width = round_up(work.head_dim, kTileWidth);
-  const auto sums_of = [&](std::int64_t part) {
-    return sums_in(units.slot(unit, unit.index, part), work.group(), width);
-  };
-  const kernels::AttentionSums all = sums_of(parts.first);
-  for (std::int64_t part = parts.first + 1; part < parts.last; ++part)
-    isa.attention_merge(all, sums_of(part), work.group(), width);
+  const kernels::AttentionSums all = units.slot(work, unit, unit.index, mine.first_part);
+  for (std::int64_t part = mine.first_part + 1; part < mine.first_part + mine.parts; ++part)
+    isa.attention_merge(all, units.slot(work, unit, unit.index, part), work.group(), width);
   isa.attention_divide(all, work.group(), width, all.accumulator);
   store_decoded(work, unit.chip, user, unit.index % work.kv_heads, all.accumulator, width);
 }
@@ -283,10 +365,10 @@ AttentionStages prefill_in_bf16(const PrefillWork& work) {
 
 AttentionStages decode_in_bf16(const DecodeWork& work) {
   const DecodeUnits units(work);
-  const std::int64_t owners = work.users * work.kv_heads;
-  AttentionStages result{.stages = {{owners * units.splits,
+  AttentionStages result{.stages = {{work.users * units.of_user,
                                      [work, units](const runtime::Unit& unit) { decode_unit(work, units, unit); }}}};
-  if (units.splits > 1) {
+  if (units.slots > 0) {
+    const std::int64_t owners = work.users * work.kv_heads;
     result.stages.push_back({owners, [work, units](const runtime::Unit& unit) { merge_unit(work, units, unit); }});
     result.scratch_bytes = owners * units.slots * units.slot_floats * static_cast<std::int64_t>(sizeof(float));
   }
