@@ -1,3 +1,4 @@
+#include <array>
 #include <type_traits>
 
 #include "tessera/kernels/avx512/vec.hpp"
@@ -71,6 +72,70 @@ inline WidenedFace widen_face(const std::byte* tile, std::int64_t face) {
     const VecI lower = shift_right<16>(bits(decode<D>(tile, face * kFaceHeight + 2 * r + 1, 0)));
     widened.rows[r] =
         _mm512_inserti64x4(_mm512_castsi256_si512(_mm512_cvtepi32_epi16(upper)), _mm512_cvtepi32_epi16(lower), 1);
+  }
+  return widened;
+}
+
+/// bfloat16 bits of magnitude / 64 for each magnitude of BFLOAT8_B, low bytes and high bytes, and where the bytes of
+/// rows 2 i and 2 i + 1 of four lie among low bytes and, from 64 on, high bytes.
+struct Bfp8Tables {
+  alignas(64) std::array<std::uint8_t, 128> low{};
+  alignas(64) std::array<std::uint8_t, 128> high{};
+  alignas(64) std::array<std::array<std::uint8_t, 64>, 2> rows{};
+
+  constexpr Bfp8Tables() {
+    for (unsigned magnitude = 1; magnitude < 128; ++magnitude) {
+      unsigned top = 6;
+      while ((magnitude >> top) == 0) --top;
+      const unsigned pattern = (121 + top) << 7 | (magnitude << (7 - top) & 0x7F);
+      low[magnitude] = static_cast<std::uint8_t>(pattern & 0xFF);
+      high[magnitude] = static_cast<std::uint8_t>(pattern >> 8);
+    }
+    for (std::size_t i = 0; i < 64; ++i) {
+      rows[i / 32][i % 32 * 2] = static_cast<std::uint8_t>(i);
+      rows[i / 32][i % 32 * 2 + 1] = static_cast<std::uint8_t>(64 + i);
+    }
+  }
+};
+
+/// By two look-ups for 64 codes; the shared exponents are added to the exponent fields.
+template <>
+inline WidenedFace widen_face<DataType::BFLOAT8_B>(const std::byte* tile, std::int64_t face) {
+  static constexpr Bfp8Tables kTables;
+  const auto look_up = [](const auto& table, VecI codes) { // by the low seven bits
+    return _mm512_permutex2var_epi8(load_bits(reinterpret_cast<const std::byte*>(table.data())), codes,
+                                    load_bits(reinterpret_cast<const std::byte*>(table.data() + 64)));
+  };
+  const VecI magnitude_bits = _mm512_set1_epi16(0x7FFF);
+  const __m256i exponents =
+      _mm256_cvtepu8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(tile + face * kFaceHeight)));
+  const VecI steps = _mm512_castsi256_si512(_mm256_slli_epi16(_mm256_sub_epi16(exponents, _mm256_set1_epi16(127)), 7));
+  // The smallest magnitude has exponent e - 6: below 1 it is no normal number.
+  const bool normal = _mm256_cmplt_epi16_mask(exponents, _mm256_set1_epi16(7)) == 0;
+  // Lanes of the first row, then of the second.
+  VecI row_numbers = _mm512_inserti64x4(_mm512_setzero_si512(), _mm256_set1_epi16(1), 1);
+  WidenedFace widened;
+#pragma GCC unroll 4
+  for (std::int64_t quad = 0; quad < 4; ++quad) {
+    const VecI codes = load_bits(tile + kGroups + face * kFaceHeight * kFaceWidth + quad * 64);
+    const VecI low = look_up(kTables.low, codes);
+    constexpr int kOrAnd = 0xF8; // high | (codes & sign)
+    const VecI high = _mm512_ternarylogic_epi32(look_up(kTables.high, codes), codes,
+                                                _mm512_set1_epi8(static_cast<char>(0x80)), kOrAnd);
+#pragma GCC unroll 2
+    for (std::int64_t half = 0; half < 2; ++half) {
+      const VecI order =
+          load_bits(reinterpret_cast<const std::byte*>(kTables.rows[static_cast<std::size_t>(half)].data()));
+      const VecI values = _mm512_permutex2var_epi8(low, order, high);
+      const VecI step = _mm512_permutexvar_epi16(row_numbers, steps);
+      __mmask32 keep = _mm512_test_epi16_mask(values, magnitude_bits);
+      if (!normal) {
+        const VecI scaled = _mm512_add_epi16(_mm512_and_si512(values, magnitude_bits), step);
+        keep = _mm512_mask_cmpgt_epi16_mask(keep, scaled, _mm512_set1_epi16(0x7F));
+      }
+      widened.rows[2 * quad + half] = _mm512_maskz_add_epi16(keep, values, step);
+      row_numbers = _mm512_add_epi16(row_numbers, _mm512_set1_epi16(2));
+    }
   }
   return widened;
 }
