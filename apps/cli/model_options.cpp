@@ -4,6 +4,7 @@
 #include <spdlog/spdlog.h>
 
 #include <chrono>
+#include <cstdlib>
 
 #include "apps/cli/interrupt.hpp"
 #include "apps/cli/progress.hpp"
@@ -40,7 +41,23 @@ void ModelOptions::add(CLI::App& app) {
       ->capture_default_str();
   app.add_option("--dp", dp, "Chips that each run the whole model on a part of the users")->capture_default_str();
   app.add_option("--tp", tp, "Chips that share each layer")->capture_default_str();
+  app.add_option("--weight-cache", weight_cache,
+                 "Folder that keeps converted weights for the next start, or off; default: $TESSERA_CACHE, else "
+                 "~/.cache/tessera");
   app.add_option("--threads", threads, "Host threads; 0: one for each hardware thread")->capture_default_str();
+}
+
+nn::WeightCacheOptions weight_cache_of(const ModelOptions& options) {
+  nn::WeightCacheOptions cache{.note = [](const std::string& text) { spdlog::warn(text); }};
+  if (options.weight_cache == "off") return cache;
+  const auto set = [](const char* name) {
+    const char* value = std::getenv(name);
+    return value != nullptr ? std::filesystem::path(value) : std::filesystem::path();
+  };
+  cache.folder = options.weight_cache;
+  if (cache.folder.empty()) cache.folder = set("TESSERA_CACHE");
+  if (cache.folder.empty() && !set("HOME").empty()) cache.folder = set("HOME") / ".cache" / "tessera";
+  return cache;
 }
 
 BoardSpec one_chip_of(const ModelOptions& options) {

@@ -19,9 +19,13 @@ struct ModelOptions {
   std::int64_t dp = 1;
   std::int64_t tp = 1;
   int threads = 0;
+  std::string weight_cache; ///< folder, "off", or empty: the default folder
 
   void add(CLI::App& app);
 };
+
+/// Where converted weights are kept: --weight-cache, else $TESSERA_CACHE, else ~/.cache/tessera; no folder for "off".
+nn::WeightCacheOptions weight_cache_of(const ModelOptions& options);
 
 /// The board by its name, cut down to the one chip that a model runs on. Throws InvalidArgument for an unknown board,
 /// Unsupported for data or tensor parallelism over more than one chip.

@@ -74,12 +74,13 @@ void require_shards(const fs::path& folder, const std::map<std::string, std::vec
                    tensors_by_shard.size(), kIndexFile, folder.string(), absent, names, absent > kNamed ? ", ..." : "");
 }
 
-std::vector<TensorView> open_shards(const fs::path& folder) {
+std::vector<TensorView> open_shards(const fs::path& folder, std::vector<fs::path>& files) {
   const auto tensors_by_shard = read_weight_map(folder / kIndexFile);
   require_shards(folder, tensors_by_shard);
   std::vector<TensorView> tensors;
   for (const auto& [file, listed] : tensors_by_shard) { // `listed` is sorted: it comes from a JSON object
     const SafeTensors shard = SafeTensors::open(folder / file);
+    files.push_back(folder / file);
     for (const std::string& name : listed) {
       require<IoError>(shard.contains(name),
                        "[checkpoint] {} must hold tensor {}, says {}; it does not; fetch both again",
@@ -138,8 +139,9 @@ Checkpoint Checkpoint::open(const std::string& path_or_hub_name) {
   std::vector<TensorView> tensors;
   if (path_exists(folder / kWeightsFile)) {
     tensors = SafeTensors::open(folder / kWeightsFile).tensors();
+    checkpoint.weight_files_ = {folder / kWeightsFile};
   } else if (path_exists(folder / kIndexFile)) {
-    tensors = open_shards(folder);
+    tensors = open_shards(folder, checkpoint.weight_files_);
   } else {
     reject_weights(folder);
   }

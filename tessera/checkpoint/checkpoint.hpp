@@ -38,6 +38,8 @@ class Checkpoint {
   /// Bytes of all tensors as stored.
   std::uint64_t weight_bytes() const { return weights_.bytes(); }
 
+  /// The files that hold the weights.
+  const std::vector<std::filesystem::path>& weight_files() const { return weight_files_; }
   /// Where the files lie; the tokenizer's files are here too.
   const std::filesystem::path& folder() const { return folder_; }
 
@@ -49,6 +51,7 @@ class Checkpoint {
   nlohmann::json config_;
   nlohmann::json generation_config_ = nlohmann::json::object();
   TensorTable weights_;
+  std::vector<std::filesystem::path> weight_files_;
   bool has_weights_ = false;
 };
 

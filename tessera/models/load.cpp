@@ -10,6 +10,17 @@ namespace {
 
 constexpr std::int64_t kDefaultContext = 2048;
 
+std::shared_ptr<nn::WeightCache> weight_cache(runtime::MeshDevice& device, const checkpoint::Checkpoint& checkpoint,
+                                              const LoadOptions& options) {
+  nn::WeightCacheOptions cache = options.weight_cache;
+  if (cache.folder.empty() || options.random_seed || !checkpoint.has_weights() ||
+      device.mode() == runtime::RunMode::RECORD) {
+    return nullptr;
+  }
+  cache.variant = fmt::format("{}, {} layers", options.precision, options.layers);
+  return std::make_shared<nn::WeightCache>(checkpoint, device, std::move(cache));
+}
+
 } // namespace
 
 nn::DecoderConfig configure(const checkpoint::Checkpoint& checkpoint) {
@@ -39,7 +50,7 @@ std::unique_ptr<nn::DecoderModel> load(std::shared_ptr<runtime::MeshDevice> devi
     config.sliding_window.resize(static_cast<std::size_t>(options.layers));
   }
   const nn::WeightLoader weights(*device, checkpoint, precision.weights_as_stored, config.stored_dtype,
-                                 options.random_seed);
+                                 options.random_seed, weight_cache(*device, checkpoint, options));
   const std::int64_t context = options.context > 0 ? options.context : std::min(config.max_positions, kDefaultContext);
   return std::make_unique<nn::DecoderModel>(
       device, config, family_of(checkpoint).names(), weights,

@@ -8,6 +8,7 @@
 #include "tessera/checkpoint/checkpoint.hpp"
 #include "tessera/nn/decoder_config.hpp"
 #include "tessera/nn/decoder_model.hpp"
+#include "tessera/nn/weight_cache.hpp"
 #include "tessera/runtime/mesh_device.hpp"
 
 namespace tessera::models {
@@ -19,6 +20,8 @@ struct LoadOptions {
   std::int64_t layers = 0;    ///< keep only the first so many; 0: all
   /// Random weights of this seed in place of the checkpoint's, which may be a configuration alone.
   std::optional<std::uint64_t> random_seed;
+  /// Keeps converted weights; `variant` is set by load, which leaves the cache alone for random weights.
+  nn::WeightCacheOptions weight_cache;
   /// Called after each layer is converted: (done, total).
   std::function<void(std::int64_t, std::int64_t)> progress;
 };

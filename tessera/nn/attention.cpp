@@ -16,8 +16,8 @@ ops::AttentionOptions attention_options(const Attention::Shape& shape) {
 
 } // namespace
 
-Attention::Attention(const Shape& shape, Linear wqkv, Linear wo, KvCache cache)
-    : shape_(shape), wqkv_(std::move(wqkv)), wo_(std::move(wo)), cache_(std::move(cache)) {}
+Attention::Attention(const Shape& shape, Linear wqkv, Linear wo)
+    : shape_(shape), wqkv_(std::move(wqkv)), wo_(std::move(wo)) {}
 
 tensor::Tensor Attention::forward(const tensor::Tensor& x, const ForwardContext& context) const {
   const tensor::Tensor qkv = wqkv_.forward(x, context); // [1, 1, R, (Hq + 2 Hkv) D]

@@ -18,7 +18,9 @@ class Attention {
     std::int64_t sliding_window = 0; ///< 0: none
   };
 
-  Attention(const Shape& shape, Linear wqkv, Linear wo, KvCache cache);
+  Attention(const Shape& shape, Linear wqkv, Linear wo);
+  /// Gives it the memory of its keys and values; required before forward.
+  void set_cache(KvCache cache) { cache_ = std::move(cache); }
 
   /// Appends the rows' keys and values to the cache and attends.
   tensor::Tensor forward(const tensor::Tensor& x, const ForwardContext& context) const;

@@ -112,27 +112,38 @@ DecoderModel::DecoderModel(std::shared_ptr<runtime::MeshDevice> device, const De
       cache_config_{.users = options.max_users,
                     .context = round_up(options.context, kTileHeight),
                     .kv_heads = config.kv_heads,
-                    .head_dim = config.head_dim},
-      page_table_(identity_page_table(*device_, cache_config_)),
-      rope_([&] {
-        const runtime::MemoryKindScope kind(*device_, runtime::MemoryKind::WEIGHTS);
-        return RopeTables(*device_, config.rope, config.head_dim, options.context, options.precision.activation);
-      }()) {
+                    .head_dim = config.head_dim} {
+  load_weights(names, weights, options);
+  // What depends on the context comes after the weights, whose addresses are the same for any, as their cache requires.
+  {
+    const runtime::MemoryKindScope kind(*device_, runtime::MemoryKind::WEIGHTS);
+    rope_ = RopeTables(*device_, config.rope, config.head_dim, options.context, options.precision.activation);
+  }
+  for (std::int64_t layer = 0; layer < config.layers; ++layer) {
+    const runtime::Scope scope(*device_, fmt::format("layers.{}", layer));
+    layers_[static_cast<std::size_t>(layer)].attention.set_cache(
+        KvCache(*device_, cache_config_, precision_.of_layer(layer).kv_cache));
+  }
+  page_table_ = identity_page_table(*device_, cache_config_);
+  device_->synchronize();
+}
+
+void DecoderModel::load_weights(const DecoderNames& names, const WeightLoader& weights, const Options& options) {
   const runtime::MemoryKindScope kind(*device_, runtime::MemoryKind::WEIGHTS);
   const std::string embedding_name = names.embedding + ".weight";
-  const HostRows table = weights.rows(embedding_name, config.vocab_size, config.hidden_size);
+  const HostRows table = weights.rows(embedding_name, config_.vocab_size, config_.hidden_size);
   embedding_ = weights.table(table, weights.format(precision_.embedding, {embedding_name}), "embedding");
-  for (std::int64_t layer = 0; layer < config.layers; ++layer) {
+  for (std::int64_t layer = 0; layer < config_.layers; ++layer) {
     layers_.push_back(load_layer(layer, names, weights));
     // One layer at a time: conversions in flight would hold the checkpoint's pages and hide how far the load is.
     device_->synchronize();
-    if (options.progress) options.progress(layer + 1, config.layers);
+    if (options.progress) options.progress(layer + 1, config_.layers);
   }
-  final_norm_ = load_norm(weights, names.final_norm, config, precision_.norm);
-  const std::string head_name = config.tied_embeddings ? embedding_name : names.lm_head + ".weight";
-  lm_head_.weight = weights.matmul_weight(weights.rows(head_name, config.vocab_size, config.hidden_size),
+  final_norm_ = load_norm(weights, names.final_norm, config_, precision_.norm);
+  const std::string head_name = config_.tied_embeddings ? embedding_name : names.lm_head + ".weight";
+  lm_head_.weight = weights.matmul_weight(weights.rows(head_name, config_.vocab_size, config_.hidden_size),
                                           weights.format(precision_.lm_head, {head_name}), "lm_head");
-  device_->synchronize();
+  weight_cache_ = weights.finish();
 }
 
 DecoderLayer DecoderModel::load_layer(std::int64_t number, const DecoderNames& names,
@@ -148,8 +159,7 @@ DecoderLayer DecoderModel::load_layer(std::int64_t number, const DecoderNames& n
       .input_norm = load_norm(weights, name(names.input_norm), config_, precision_.norm),
       .attention = Attention(shape, load_wqkv(weights, config_, names, number, formats.wqkv, precision_.norm),
                              load_linear(weights, name(names.o), e, config_.attention_width(), config_.o_bias,
-                                         formats.wo, precision_.norm, "wo"),
-                             KvCache(*device_, cache_config_, formats.kv_cache)),
+                                         formats.wo, precision_.norm, "wo")),
       .post_attention_norm = load_norm(weights, name(names.post_attention_norm), config_, precision_.norm),
       .mlp = {.w1 =
                   load_linear(weights, name(names.gate), f, e, config_.mlp_bias, formats.ff1_3, precision_.norm, "w1"),

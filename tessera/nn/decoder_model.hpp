@@ -50,6 +50,7 @@ class DecoderModel : public CausalLM {
   /// A module by itself on the rows of one forward pass: [R, width] -> [R, width of the output].
   using RowsModule = std::function<HostTensor(const HostTensor&, const ForwardContext&)>;
 
+  void load_weights(const DecoderNames& names, const WeightLoader& weights, const Options& options);
   DecoderLayer load_layer(std::int64_t number, const DecoderNames& names, const WeightLoader& weights) const;
   ForwardContext prefill_context(std::int64_t user, std::int64_t length) const;
   ForwardContext decode_context(std::span<const std::int32_t> positions) const;
@@ -70,7 +71,8 @@ class DecoderModel : public CausalLM {
   RopeTables rope_;
   std::vector<DecoderLayer> layers_;
   RmsNorm final_norm_;
-  Linear lm_head_; // [E, V]
+  Linear lm_head_;                           // [E, V]
+  std::shared_ptr<const void> weight_cache_; // last: it may be reading the weights until it ends
 };
 
 } // namespace tessera::nn

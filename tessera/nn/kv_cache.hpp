@@ -22,6 +22,7 @@ struct KvCache {
   tensor::Tensor keys;
   tensor::Tensor values;
 
+  KvCache() = default;
   KvCache(runtime::MeshDevice& device, const KvCacheConfig& config, DataType dtype);
 };
 

@@ -32,6 +32,7 @@ std::vector<float> rope_frequencies(const RopeConfig& config, std::int64_t head_
 /// D].
 class RopeTables {
  public:
+  RopeTables() = default;
   /// `dtype` is that of the activations. Tables stay in BFLOAT16 beside a block format, whose rows cannot be looked up.
   RopeTables(runtime::MeshDevice& device, const RopeConfig& config, std::int64_t head_dim, std::int64_t positions,
              DataType dtype);
@@ -46,7 +47,7 @@ class RopeTables {
  private:
   tensor::Tensor cos_; // [1, 1, positions, D] ROW_MAJOR
   tensor::Tensor sin_;
-  DataType dtype_;
+  DataType dtype_ = DataType::BFLOAT16;
 };
 
 } // namespace tessera::nn

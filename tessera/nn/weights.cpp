@@ -36,12 +36,14 @@ HostRows rows_of_view(const TensorView& view, std::int64_t rows, std::int64_t co
 } // namespace
 
 WeightLoader::WeightLoader(runtime::MeshDevice& device, const checkpoint::Checkpoint& checkpoint,
-                           bool weights_as_stored, DataType stored_dtype, std::optional<std::uint64_t> random_seed)
+                           bool weights_as_stored, DataType stored_dtype, std::optional<std::uint64_t> random_seed,
+                           std::shared_ptr<WeightCache> cache)
     : device_(device),
       checkpoint_(checkpoint),
       weights_as_stored_(weights_as_stored),
       stored_dtype_(stored_dtype),
-      random_seed_(random_seed) {
+      random_seed_(random_seed),
+      cache_(std::move(cache)) {
   base::require(checkpoint.has_weights() || random_seed || device.mode() == runtime::RunMode::RECORD,
                 "[load] a checkpoint with weights is required; {} has none; add model.safetensors",
                 checkpoint.folder().string());
@@ -73,18 +75,36 @@ DataType WeightLoader::format(DataType dtype, const std::vector<std::string>& na
   return all_bf16 ? DataType::BFLOAT16 : DataType::FLOAT32;
 }
 
+Tensor WeightLoader::put(const TensorSpec& spec, std::string_view name,
+                         std::function<void(const Tensor&)> convert) const {
+  Tensor weight = Tensor::allocate(device_, spec, name);
+  if (cache_) {
+    cache_->add(weight, [weight, convert = std::move(convert)] { convert(weight); });
+  } else {
+    convert(weight);
+  }
+  return weight;
+}
+
 Tensor WeightLoader::matmul_weight(const HostRows& rows, DataType dtype, std::string_view name) const {
-  return tensor::from_host_transposed(device_, rows,
-                                      {{1, 1, rows.columns, rows.rows}, dtype, Layout::TILE, kDramInterleaved}, name);
+  return put({{1, 1, rows.columns, rows.rows}, dtype, Layout::TILE, kDramInterleaved}, name,
+             [rows](const Tensor& weight) { tensor::write_transposed(weight, rows); });
 }
 
 Tensor WeightLoader::vector(const HostRows& rows, DataType dtype, std::string_view name) const {
-  return tensor::from_host(device_, rows, {{1, 1, 1, rows.columns}, dtype, Layout::TILE, kDramInterleaved}, name);
+  return put({{1, 1, 1, rows.columns}, dtype, Layout::TILE, kDramInterleaved}, name,
+             [rows](const Tensor& weight) { tensor::write_rows(weight, rows); });
 }
 
 Tensor WeightLoader::table(const HostRows& rows, DataType dtype, std::string_view name) const {
-  return tensor::from_host(device_, rows, {{1, 1, rows.rows, rows.columns}, dtype, Layout::ROW_MAJOR, kDramInterleaved},
-                           name);
+  return put({{1, 1, rows.rows, rows.columns}, dtype, Layout::ROW_MAJOR, kDramInterleaved}, name,
+             [rows](const Tensor& weight) { tensor::write_rows(weight, rows); });
+}
+
+std::shared_ptr<const void> WeightLoader::finish() const {
+  if (cache_) cache_->finish();
+  device_.synchronize();
+  return cache_;
 }
 
 HostRows random_rows(std::int64_t rows, std::int64_t columns, std::uint64_t seed) {

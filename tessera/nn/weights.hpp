@@ -1,11 +1,14 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "tessera/checkpoint/checkpoint.hpp"
+#include "tessera/nn/weight_cache.hpp"
 #include "tessera/tensor/tensor.hpp"
 #include "tessera/tensor/transfer.hpp"
 
@@ -19,9 +22,11 @@ class WeightLoader {
  public:
   /// Without weights in the checkpoint (a device in record mode plans from config.json alone) reads are never called;
   /// `stored_dtype` then stands for the checkpoint's own format. With a `random_seed` weights are random instead, a
-  /// checkpoint's own are not looked at. The checkpoint must outlive the loader.
+  /// checkpoint's own are not looked at. With a `cache` weights come from there where it holds them. The checkpoint
+  /// must outlive the loader.
   WeightLoader(runtime::MeshDevice& device, const checkpoint::Checkpoint& checkpoint, bool weights_as_stored,
-               DataType stored_dtype, std::optional<std::uint64_t> random_seed = {});
+               DataType stored_dtype, std::optional<std::uint64_t> random_seed = {},
+               std::shared_ptr<WeightCache> cache = nullptr);
 
   /// The tensor `name` as rows x columns (a vector: 1 x columns). Throws IoError when it is absent or has another
   /// shape.
@@ -38,14 +43,21 @@ class WeightLoader {
   /// A table as [1, 1, rows, columns] ROW_MAJOR.
   Tensor table(const HostRows& rows, DataType dtype, std::string_view name) const;
 
+  /// Ends the load: all weights are on the device, whatever of the device's memory is taken next. Waits for the queue.
+  /// What it returns, if anything, goes on writing the cache's file and is to live as long as the weights.
+  std::shared_ptr<const void> finish() const;
+
   runtime::MeshDevice& device() const { return device_; }
 
  private:
+  Tensor put(const TensorSpec& spec, std::string_view name, std::function<void(const Tensor&)> convert) const;
+
   runtime::MeshDevice& device_;
   const checkpoint::Checkpoint& checkpoint_;
   bool weights_as_stored_;
   DataType stored_dtype_;
   std::optional<std::uint64_t> random_seed_;
+  std::shared_ptr<WeightCache> cache_;
 };
 
 /// Random values, the same for the same seed: roughly normal with a standard deviation of 0.02, bfloat16 values around

@@ -65,6 +65,11 @@ class MeshDevice : public std::enable_shared_from_this<MeshDevice> {
   std::shared_ptr<Buffer> allocate(const TensorSpec& spec, std::string_view name);
   const BankAllocator& allocator(BufferType type) const { return type == BufferType::DRAM ? dram_ : l1_; }
   const DeviceMemory& memory(BufferType type) const { return type == BufferType::DRAM ? dram_memory_ : l1_memory_; }
+  /// A file in the place of DRAM, see DeviceMemory. REQUIRES: execute mode; no queued work uses these bytes.
+  bool map_file(std::int64_t begin, std::int64_t bytes, int file, std::int64_t offset) {
+    return dram_memory_.map_file(begin, bytes, file, offset);
+  }
+  void unmap_file(std::int64_t begin, std::int64_t bytes) { dram_memory_.unmap_file(begin, bytes); }
 
   /// Path of the module whose forward function runs: "layers.3.attention".
   const std::string& scope() const { return scope_; }

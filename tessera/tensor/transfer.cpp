@@ -174,6 +174,12 @@ void require_extents(const HostRows& source, std::int64_t rows, std::int64_t col
                 to_string(spec.dtype));
 }
 
+void require_transposed_extents(const HostRows& source, const TensorSpec& spec) {
+  base::require(spec.layout == Layout::TILE && spec.num_matrices() == 1 && spec.shape.rank() >= 2,
+                "[from_host_transposed] one TILE matrix is required; received {}", to_string(spec));
+  require_extents(source, spec.shape[-1], spec.shape[-2], spec);
+}
+
 } // namespace
 
 HostRows rows_of(HostTensor tensor) {
@@ -191,14 +197,21 @@ HostRows rows_of(HostTensor tensor) {
 
 Tensor from_host(runtime::MeshDevice& device, const HostRows& source, const TensorSpec& spec, std::string_view name) {
   validate(spec);
+  require_extents(source, rows_in(spec), width_of(spec), spec);
+  Tensor result = Tensor::allocate(device, spec, name);
+  write_rows(result, source);
+  return result;
+}
+
+void write_rows(const Tensor& tensor, const HostRows& source) {
+  const TensorSpec& spec = tensor.spec();
   const std::int64_t width = width_of(spec);
   require_extents(source, rows_in(spec), width, spec);
-  Tensor result = Tensor::allocate(device, spec, name);
-  const DeviceView view = result.view();
+  const DeviceView view = tensor.view();
   if (spec.layout == Layout::ROW_MAJOR && spec.dtype == DataType::BFLOAT16 && source.bf16_row != nullptr) {
-    enqueue_write(result, copy_bf16_rows(view, source));
+    enqueue_write(tensor, copy_bf16_rows(view, source));
   } else if (spec.layout == Layout::ROW_MAJOR) {
-    enqueue_write(result, source.rows, [view, read = source.read, width](const Unit& unit) {
+    enqueue_write(tensor, source.rows, [view, read = source.read, width](const Unit& unit) {
       float* const values = runtime::thread_scratch(width);
       read(unit.index, 0, width, values);
       store_row_major(view, unit.chip, unit.index, values, width);
@@ -206,7 +219,7 @@ Tensor from_host(runtime::MeshDevice& device, const HostRows& source, const Tens
   } else {
     const std::int64_t height = matrix_rows(spec);
     const std::int64_t padded = spec.tile_rows() * kTileHeight;
-    enqueue_write(result, spec.num_matrices() * padded,
+    enqueue_write(tensor, spec.num_matrices() * padded,
                   [view, read = source.read, width, height, padded](const Unit& unit) {
                     const std::int64_t matrix = unit.index / padded;
                     const std::int64_t row = unit.index % padded;
@@ -215,22 +228,26 @@ Tensor from_host(runtime::MeshDevice& device, const HostRows& source, const Tens
                     kernels::kernels().store_row(view.tiles(unit.chip, matrix), row, values, row < height ? width : 0);
                   });
   }
-  return result;
 }
 
 Tensor from_host_transposed(runtime::MeshDevice& device, const HostRows& source, const TensorSpec& spec,
                             std::string_view name) {
   validate(spec);
-  base::require(spec.layout == Layout::TILE && spec.num_matrices() == 1 && spec.shape.rank() >= 2,
-                "[from_host_transposed] one TILE matrix is required; received {}", to_string(spec));
-  require_extents(source, spec.shape[-1], spec.shape[-2], spec);
+  require_transposed_extents(source, spec);
   Tensor result = Tensor::allocate(device, spec, name);
-  const DeviceView view = result.view();
+  write_transposed(result, source);
+  return result;
+}
+
+void write_transposed(const Tensor& tensor, const HostRows& source) {
+  const TensorSpec& spec = tensor.spec();
+  require_transposed_extents(source, spec);
+  const DeviceView view = tensor.view();
   if (converts_bf16(source, spec.dtype)) {
-    enqueue_write(result, convert_bf16_columns(view, source));
-    return result;
+    enqueue_write(tensor, convert_bf16_columns(view, source));
+    return;
   }
-  enqueue_write(result, spec.tile_columns(),
+  enqueue_write(tensor, spec.tile_columns(),
                 [view, read = source.read, rows = source.rows, depth = source.columns](const Unit& unit) {
                   const kernels::Kernels& isa = kernels::kernels();
                   const kernels::Tiles tiles = view.tiles(unit.chip);
@@ -252,7 +269,6 @@ Tensor from_host_transposed(runtime::MeshDevice& device, const HostRows& source,
                     }
                   }
                 });
-  return result;
 }
 
 Tensor from_host(runtime::MeshDevice& device, std::vector<std::int32_t> values, const TensorSpec& spec,

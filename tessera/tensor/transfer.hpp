@@ -40,6 +40,9 @@ Tensor from_host(runtime::MeshDevice& device, const HostRows& source, const Tens
 /// a Linear's weight [N, K] of a checkpoint becomes the [1, 1, K, N] of a matmul.
 Tensor from_host_transposed(runtime::MeshDevice& device, const HostRows& source, const TensorSpec& spec,
                             std::string_view name);
+/// The same two for a tensor that is there already, in the queue's order.
+void write_rows(const Tensor& tensor, const HostRows& source);
+void write_transposed(const Tensor& tensor, const HostRows& source);
 /// Integers as UINT32 or INT32 ROW_MAJOR.
 Tensor from_host(runtime::MeshDevice& device, std::vector<std::int32_t> values, const TensorSpec& spec,
                  std::string_view name);

@@ -132,9 +132,12 @@ int run(const Options& options) {
   require_fit(options, checkpoint, context, longest);
 
   const auto device = open_device(options.model, runtime::RunMode::EXECUTE);
-  const auto model = load_model(
-      device, checkpoint,
-      {.precision = options.model.precision, .context = context, .max_users = kUsers, .layers = options.layers});
+  const auto model = load_model(device, checkpoint,
+                                {.precision = options.model.precision,
+                                 .context = context,
+                                 .max_users = kUsers,
+                                 .layers = options.layers,
+                                 .weight_cache = weight_cache_of(options.model)});
   bringup::Inputs inputs{.device = *model,
                          .reference = *baseline.reference,
                          .material = baseline.choice.material,

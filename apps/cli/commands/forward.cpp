@@ -84,7 +84,8 @@ void open_on_device(Runner& runner, const Options& options, const checkpoint::Ch
   runner.model = load_model(runner.device, checkpoint,
                             {.precision = options.model.precision,
                              .context = options.model.context > 0 ? options.model.context : length,
-                             .max_users = users});
+                             .max_users = users,
+                             .weight_cache = weight_cache_of(options.model)});
   if (options.json.wanted()) runner.listing.emplace(*runner.device);
 }
 

@@ -134,8 +134,10 @@ int run(const Options& options) {
   const auto tokenizer = open_tokenizer(options, checkpoint);
   const std::vector<std::int32_t> prompt = prompt_of(options, tokenizer);
   const auto device = open_device(options.model, runtime::RunMode::EXECUTE);
-  const auto model =
-      load_model(device, checkpoint, {.precision = options.model.precision, .context = options.model.context});
+  const auto model = load_model(device, checkpoint,
+                                {.precision = options.model.precision,
+                                 .context = options.model.context,
+                                 .weight_cache = weight_cache_of(options.model)});
 
   generate::GeneratorOptions settings{.cancelled = &InterruptGuard::flag()};
   if (!options.ignore_eos) settings.stop_ids = generate::stop_ids(checkpoint);
