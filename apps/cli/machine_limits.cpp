@@ -1,12 +1,14 @@
 #include "apps/cli/machine_limits.hpp"
 
 #include <sys/mman.h>
+#include <sys/resource.h>
 
-#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <cstring>
+#include <fstream>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -41,26 +43,34 @@ double timed(int threads, const Body& body) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
+/// Memory in huge pages, every page written.
+class Buffer {
+ public:
+  explicit Buffer(int threads) {
+    void* const memory = ::mmap(nullptr, kBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    base::require<base::OutOfMemory>(
+        memory != MAP_FAILED, "[bench] {} bytes are needed to measure the memory; the system has none left", kBytes);
+    ::madvise(memory, kBytes, MADV_HUGEPAGE);
+    memory_ = static_cast<std::byte*>(memory);
+    const std::size_t share = kBytes / static_cast<std::size_t>(threads);
+    timed(threads, [&](int thread) {
+      std::memset(memory_ + static_cast<std::size_t>(thread) * share, thread + 1, share);
+    });
+  }
+  ~Buffer() { ::munmap(memory_, kBytes); }
+  Buffer(const Buffer&) = delete;
+  Buffer& operator=(const Buffer&) = delete;
+
+  const std::byte* data() const { return memory_; }
+
+ private:
+  std::byte* memory_ = nullptr;
+};
+
 } // namespace
 
-void MachineLimits::Unmap::operator()(std::byte* memory) const {
-  ::munmap(memory, kBytes);
-}
-
-MachineLimits::MachineLimits(int threads) : threads_(threads) {
-  void* const memory = ::mmap(nullptr, kBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  base::require<base::OutOfMemory>(
-      memory != MAP_FAILED, "[bench] {} bytes are needed to measure the memory; the system has none left", kBytes);
-  ::madvise(memory, kBytes, MADV_HUGEPAGE);
-  memory_.reset(static_cast<std::byte*>(memory));
-  const std::size_t share = kBytes / static_cast<std::size_t>(threads);
-  timed(threads,
-        [&](int thread) { std::memset(memory_.get() + static_cast<std::size_t>(thread) * share, thread + 1, share); });
-}
-
-MachineLimits::~MachineLimits() = default;
-
 double MachineLimits::read_bytes_per_s() const {
+  const Buffer memory(threads_);
   std::atomic<std::uint64_t> sink{0};
   const auto& isa = kernels::kernels();
   const std::size_t share = kBytes / static_cast<std::size_t>(threads_) / kChunk * kChunk;
@@ -71,11 +81,11 @@ double MachineLimits::read_bytes_per_s() const {
       std::uint64_t sum = 0;
       const auto number = static_cast<std::size_t>(thread);
       if (pass % 2 == 0) {
-        sum = isa.read_memory(memory_.get() + number * share, static_cast<std::int64_t>(share));
+        sum = isa.read_memory(memory.data() + number * share, static_cast<std::int64_t>(share));
       } else {
         for (std::size_t at = number * kChunk; at + kChunk <= share * static_cast<std::size_t>(threads_);
              at += kChunk * static_cast<std::size_t>(threads_)) {
-          sum += isa.read_memory(memory_.get() + at, kChunk);
+          sum += isa.read_memory(memory.data() + at, kChunk);
         }
       }
       sink += sum;
@@ -95,6 +105,23 @@ double MachineLimits::peak_flops() const {
     best = std::max(best, static_cast<double>(done) / seconds);
   }
   return best;
+}
+
+std::int64_t PeakMemory::now() {
+  rusage usage{};
+  ::getrusage(RUSAGE_SELF, &usage);
+  std::int64_t kibibytes = usage.ru_maxrss;
+  // VmHWM can be set back, ru_maxrss cannot.
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);) {
+    if (line.starts_with("VmHWM:")) kibibytes = std::stoll(line.substr(6));
+  }
+  return kibibytes * 1024;
+}
+
+void PeakMemory::forget() {
+  constexpr char kResetPeak = '5'; // proc(5), clear_refs
+  std::ofstream("/proc/self/clear_refs") << kResetPeak;
 }
 
 } // namespace tessera::cli

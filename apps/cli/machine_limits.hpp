@@ -1,7 +1,7 @@
 #pragma once
 
-#include <cstddef>
-#include <memory>
+#include <algorithm>
+#include <cstdint>
 
 namespace tessera::cli {
 
@@ -9,23 +9,36 @@ namespace tessera::cli {
 /// memory of a shared machine drifts by the minute, so it is measured anew beside each figure.
 class MachineLimits {
  public:
-  explicit MachineLimits(int threads);
-  ~MachineLimits();
-  MachineLimits(const MachineLimits&) = delete;
-  MachineLimits& operator=(const MachineLimits&) = delete;
+  explicit MachineLimits(int threads) : threads_(threads) {}
 
   /// Bytes/s of reading memory now: the best of a few passes over a buffer beyond every cache, a run for each thread.
+  /// The buffer lives as long as the call.
   double read_bytes_per_s() const;
   /// Floating-point operations/s of the products that matmuls use.
   double peak_flops() const;
 
  private:
-  struct Unmap {
-    void operator()(std::byte* memory) const;
-  };
-
   int threads_;
-  std::unique_ptr<std::byte, Unmap> memory_;
+};
+
+/// The most memory that this process has held since the start, less what was measured in between.
+class PeakMemory {
+ public:
+  /// Runs body() without counting the memory that it takes for a while.
+  template <typename Body>
+  auto without(const Body& body) {
+    most_ = std::max(most_, now());
+    const auto result = body();
+    forget();
+    return result;
+  }
+  std::int64_t bytes() const { return std::max(most_, now()); }
+
+ private:
+  static std::int64_t now(); ///< the kernel's own high-water mark
+  static void forget();      ///< sets it back to what is held now
+
+  std::int64_t most_ = 0;
 };
 
 } // namespace tessera::cli

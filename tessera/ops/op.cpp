@@ -10,6 +10,8 @@ namespace {
 
 // Rows of one unit: enough to outweigh handing it out, few enough that two threads share the 32 rows of a decode step.
 constexpr std::int64_t kRowsOfUnit = 4;
+// Elements of one unit of tiles: enough to outweigh handing it out.
+constexpr std::int64_t kElementsOfUnit = 4096;
 
 } // namespace
 
@@ -47,6 +49,37 @@ runtime::Stage for_each_row(const Tensor& output, std::function<void(std::int64_
             if (last == rows && rows % kTileHeight != 0)
               kernels::kernels().clear_rows(view.tiles(unit.chip, matrix), rows);
           }};
+}
+
+runtime::Stage for_each_tile(const TensorSpec& spec, std::function<void(const runtime::Unit&, const TileAt&)> body) {
+  const std::int64_t height = spec.shape[-2];
+  const std::int64_t bands = spec.tile_rows();
+  const std::int64_t columns = spec.tile_columns();
+  const std::int64_t tiles = bands * columns;
+  const std::int64_t all = spec.num_matrices() * tiles;
+  const std::int64_t of_unit = std::max<std::int64_t>(1, kElementsOfUnit / (std::min(height, kTileHeight) * kTileWidth));
+  return {div_up(all, of_unit),
+          [body = std::move(body), height, bands, columns, tiles, all, of_unit](const runtime::Unit& unit) {
+            for (std::int64_t i = unit.index * of_unit; i < std::min((unit.index + 1) * of_unit, all); ++i) {
+              // The inverse of tile_position.
+              const std::int64_t first = i % tiles / (2 * bands) * 2;
+              const std::int64_t step = tile_step(columns, first);
+              const std::int64_t inside = i % tiles - first * bands;
+              const std::int64_t row = inside / step;
+              body(unit, {.matrix = i / tiles,
+                               .row = row,
+                               .column = first + inside % step,
+                               .rows = std::min(kTileHeight, height - row * kTileHeight)});
+            }
+          }};
+}
+
+void load_tile_rows(const kernels::ConstTiles& tiles, std::int64_t tile_row, std::int64_t tile_column,
+                    std::int64_t rows, float* out) {
+  const kernels::Kernels& isa = kernels::kernels();
+  if (rows == kTileHeight) return isa.load_tile(tiles, tile_row, tile_column, out);
+  for (std::int64_t row = 0; row < rows; ++row)
+    isa.load_row(tiles, tile_row * kTileHeight + row, tile_column * kTileWidth, kTileWidth, out + row * kTileWidth);
 }
 
 void require_tile(std::string_view op, std::string_view argument, const Tensor& tensor) {

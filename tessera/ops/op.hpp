@@ -32,6 +32,20 @@ OpRecord describe(std::initializer_list<Operand> inputs, std::initializer_list<O
 runtime::Stage for_each_row(const Tensor& output,
                             std::function<void(std::int64_t chip, std::int64_t matrix, std::int64_t row)> body);
 
+/// A tile of a tensor, and how many of its rows are not padding.
+struct TileAt {
+  std::int64_t matrix;
+  std::int64_t row;
+  std::int64_t column;
+  std::int64_t rows;
+};
+/// A stage over the tiles of a tensor of `spec`, body(unit, tile), in the order of memory: along a row the next tile is a
+/// power of two away, and the lines of a row would drive each other out of the cache.
+runtime::Stage for_each_tile(const TensorSpec& spec, std::function<void(const runtime::Unit& unit, const TileAt& tile)> body);
+/// The first `rows` rows of a tile as [rows, 32].
+void load_tile_rows(const kernels::ConstTiles& tiles, std::int64_t tile_row, std::int64_t tile_column,
+                    std::int64_t rows, float* out);
+
 /// Throws InvalidArgument naming the op and the argument unless it holds.
 void require_tile(std::string_view op, std::string_view argument, const Tensor& tensor);
 void require_shape(std::string_view op, std::string_view argument, const Tensor& tensor, const Shape& shape);

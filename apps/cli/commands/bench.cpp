@@ -1,5 +1,4 @@
 #include <fmt/format.h>
-#include <sys/resource.h>
 
 #include <algorithm>
 #include <chrono>
@@ -117,11 +116,12 @@ nlohmann::json op_shares(const WorkCounter& counter) {
 /// A model under measurement, through the generator that `generate` uses.
 class Bench {
  public:
-  Bench(const Options& options, nn::DecoderModel& model, const MachineLimits& limits)
-      : options_(options), model_(model), limits_(limits) {}
+  Bench(const Options& options, nn::DecoderModel& model)
+      : options_(options), model_(model), limits_(model.device().queue().threads()) {}
 
   nlohmann::json prefill(std::int64_t tokens) {
     run_prefill(tokens); // warms caches and scratch memory up
+    const double peak_before = limits_.peak_flops();
     std::vector<double> seconds;
     for (std::int64_t repeat = 0; repeat < options_.repeats; ++repeat) seconds.push_back(run_prefill(tokens));
     const WorkCounter counter(model_.device());
@@ -129,7 +129,7 @@ class Bench {
     const Spread time = spread_of(seconds);
     const double count = static_cast<double>(tokens);
     const double flops = static_cast<double>(counter.linear_flops());
-    const double peak = limits_.peak_flops();
+    const double peak = std::max(peak_before, limits_.peak_flops());
     nlohmann::json row{{"tokens", tokens},
                        {"tokens_per_s", count / time.median},
                        {"min_tokens_per_s", count / time.max},
@@ -151,7 +151,7 @@ class Bench {
                         .max_tokens = new_tokens});
     }
     for (std::int64_t step = 0; step < users + 1; ++step) generator.step();
-    const double read_before = limits_.read_bytes_per_s();
+    const double read_before = measure_reads();
     std::vector<double> seconds;
     for (std::int64_t step = 0; step < options_.decode; ++step) {
       InterruptGuard::check();
@@ -159,7 +159,7 @@ class Bench {
       generator.step();
       seconds.push_back(seconds_since(start));
     }
-    const double read = (read_before + limits_.read_bytes_per_s()) / 2;
+    const double read = (read_before + measure_reads()) / 2;
     const WorkCounter counter(model_.device());
     generator.step();
     const Spread time = spread_of(seconds);
@@ -179,9 +179,13 @@ class Bench {
     return row;
   }
 
-  double read_bytes_per_s() const { return read_.empty() ? limits_.read_bytes_per_s() : spread_of(read_).median; }
+  double read_bytes_per_s() { return read_.empty() ? measure_reads() : spread_of(read_).median; }
+  std::int64_t peak_bytes() const { return peak_memory_.bytes(); }
 
  private:
+  double measure_reads() {
+    return peak_memory_.without([&] { return limits_.read_bytes_per_s(); });
+  }
   double run_prefill(std::int64_t tokens) {
     InterruptGuard::check();
     generate::Generator generator(model_, {.max_users = 1, .cancelled = &InterruptGuard::flag()});
@@ -193,7 +197,8 @@ class Bench {
 
   const Options& options_;
   nn::DecoderModel& model_;
-  const MachineLimits& limits_;
+  MachineLimits limits_;
+  PeakMemory peak_memory_;
   std::vector<double> read_;
 };
 
@@ -237,12 +242,16 @@ void check(const Options& options) {
   };
   for (const std::int64_t tokens : options.prefill) positive("--prefill", tokens);
   for (const std::int64_t users : options.batch) positive("--batch", users);
+  base::require(!options.prefill.empty() || !options.batch.empty(),
+                "[bench] something to measure is required; received --prefill 0 and --batch 0");
   positive("--decode", options.decode);
   positive("--prompt", options.prompt);
   positive("--repeats", options.repeats);
 }
 
-int run(const Options& options) {
+int run(Options options) {
+  if (options.prefill == std::vector<std::int64_t>{0}) options.prefill.clear();
+  if (options.batch == std::vector<std::int64_t>{0}) options.batch.clear();
   check(options);
   const InterruptGuard interrupt;
   const auto checkpoint = options.random_weights ? checkpoint::Checkpoint::open_config(find_config(options.checkpoint))
@@ -260,19 +269,16 @@ int run(const Options& options) {
   const auto model = load_model(device, checkpoint, load);
   const double load_s = seconds_since(start);
 
-  const MachineLimits limits(device->queue().threads());
-  Bench bench(options, *model, limits);
+  Bench bench(options, *model);
   nlohmann::json report{{"checkpoint", options.checkpoint}, {"precision", options.model.precision},
                         {"board", options.model.board},     {"threads", device->queue().threads()},
                         {"isa", kernels::kernels().isa},    {"prefill", nlohmann::json::array()},
                         {"decode", nlohmann::json::array()}};
   for (const std::int64_t tokens : options.prefill) report["prefill"].push_back(bench.prefill(tokens));
   for (const std::int64_t batch : options.batch) report["decode"].push_back(bench.decode(batch));
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
   report["read_gb_per_s"] = bench.read_bytes_per_s() / 1e9;
   report["load_s"] = load_s;
-  report["peak_bytes"] = std::int64_t{usage.ru_maxrss} * 1024;
+  report["peak_bytes"] = bench.peak_bytes();
   options.json.write(report);
   if (!options.json.on_standard_output()) write_standard_output(table_of(report));
   return EXIT_OK;
@@ -284,11 +290,11 @@ void add_options(CLI::App& app, Options& options) {
       ->required();
   app.add_flag("--random-weights", options.random_weights, "Random weights in place of the checkpoint's");
   app.add_option("--seed", options.seed, "Seed of random weights and prompts")->capture_default_str();
-  app.add_option("--prefill", options.prefill, "Prompt lengths to measure, separated by commas")
+  app.add_option("--prefill", options.prefill, "Prompt lengths to measure, separated by commas; 0: none")
       ->delimiter(',')
       ->capture_default_str();
   app.add_option("--decode", options.decode, "Decode steps to measure")->capture_default_str();
-  app.add_option("--batch", options.batch, "Users that decode together, separated by commas")
+  app.add_option("--batch", options.batch, "Users that decode together, separated by commas; 0: none")
       ->delimiter(',')
       ->capture_default_str();
   app.add_option("--prompt", options.prompt, "Tokens of each user's prompt before decode")->capture_default_str();

@@ -450,8 +450,11 @@ void multiply(const std::uint16_t* a, std::int64_t a_stride, std::int64_t m, std
 
 void pack_bf16(const float* x, std::int64_t count, std::byte* out) noexcept {
   // Exact: the values are bfloat16 values, whose lower halves are zero.
-  for (std::int64_t k = 0; k < count; ++k)
-    __builtin_memcpy(out + 2 * k, reinterpret_cast<const std::byte*>(x + k) + 2, 2);
+  for (std::int64_t k = 0; k < count; k += 16) {
+    const __mmask16 lanes = first_lanes(std::min<std::int64_t>(16, count - k));
+    const __m512i bits = _mm512_maskz_loadu_epi32(lanes, x + k);
+    _mm512_mask_cvtepi32_storeu_epi16(out + 2 * k, lanes, _mm512_srli_epi32(bits, 16));
+  }
 }
 
 void matmul_bf16_tile_columns(const std::byte* a, std::int64_t a_stride, std::int64_t m, std::int64_t depth,

@@ -25,13 +25,15 @@ constexpr std::int64_t kExactRows = 32;
 struct Panel {
   enum class Arithmetic { FP32, BF16, INT8 }; ///< matmul_tile_column, matmul_bf16_tile_columns, matmul_int8_tile_column
 
-  Arithmetic arithmetic = Arithmetic::FP32;
-  std::int64_t row_bytes = 0;
+  Arithmetic arithmetic;
+  std::int64_t tile_bytes; ///< of 32 values of a row
+  std::int64_t row_bytes;
 
   Panel(DataType activations, DataType weights, MathFidelity fidelity, const Extents& extents)
       : arithmetic(choose(activations, weights, fidelity, extents.rows)),
+        tile_bytes(bytes_of_tile(arithmetic)),
         // A cache line more than the values: rows a power of two apart would share their sets of the cache.
-        row_bytes(value_bytes(extents.padded_depth) + kCacheLine) {}
+        row_bytes(extents.padded_depth / kTileWidth * tile_bytes + kCacheLine) {}
 
  private:
   static constexpr std::int64_t kCacheLine = 64;
@@ -42,15 +44,15 @@ struct Panel {
     const bool lofi = fidelity == MathFidelity::LoFi && weights == DataType::BFLOAT4_B;
     return lofi && rows > kExactRows ? Arithmetic::INT8 : Arithmetic::BF16;
   }
-  std::int64_t value_bytes(std::int64_t padded_depth) const {
+  static std::int64_t bytes_of_tile(Arithmetic arithmetic) {
     const kernels::Kernels& isa = kernels::kernels();
     switch (arithmetic) {
       case Arithmetic::INT8:
-        return padded_depth / kTileHeight * isa.int8_block_bytes;
+        return isa.int8_block_bytes;
       case Arithmetic::BF16:
-        return padded_depth * isa.packed_bytes;
+        return kTileWidth * isa.packed_bytes;
       default:
-        return padded_depth * std::int64_t{sizeof(float)};
+        return kTileWidth * std::int64_t{sizeof(float)};
     }
   }
 };
@@ -85,19 +87,28 @@ void check(const Tensor& a, const Tensor& weight, const Tensor& bias) {
   }
 }
 
-/// Fills the panel, row by row.
-runtime::Stage pack_rows(const Tensor& a, const Extents& extents, const Panel& panel) {
-  return {extents.rows, [a = a.view(), extents, panel](const runtime::Unit& unit) {
-            const kernels::Kernels& isa = kernels::kernels();
-            std::byte* const packed = unit.scratch + unit.index * panel.row_bytes;
-            const bool as_is = panel.arithmetic == Panel::Arithmetic::FP32;
-            float* const row =
-                as_is ? reinterpret_cast<float*>(packed) : runtime::thread_scratch(extents.padded_depth);
-            isa.load_row(a.tiles(unit.chip), unit.index, 0, extents.depth, row);
-            std::fill(row + extents.depth, row + extents.padded_depth, 0.0F);
-            if (panel.arithmetic == Panel::Arithmetic::BF16) isa.pack_bf16(row, extents.padded_depth, packed);
-            if (panel.arithmetic == Panel::Arithmetic::INT8) isa.pack_int8(row, extents.padded_depth, packed);
-          }};
+/// One row of a tile into its place in the panel.
+void pack_row(const Panel& panel, const float* values, std::byte* out) {
+  const kernels::Kernels& isa = kernels::kernels();
+  switch (panel.arithmetic) {
+    case Panel::Arithmetic::INT8:
+      return isa.pack_int8(values, kTileWidth, out);
+    case Panel::Arithmetic::BF16:
+      return isa.pack_bf16(values, kTileWidth, out);
+    case Panel::Arithmetic::FP32:
+      std::copy_n(values, kTileWidth, reinterpret_cast<float*>(out));
+  }
+}
+
+/// Fills the panel, tile by tile.
+runtime::Stage pack_rows(const Tensor& a, const Panel& panel) {
+  return for_each_tile(a.spec(), [a = a.view(), panel](const runtime::Unit& unit, const TileAt& tile) {
+    float* const values = runtime::thread_scratch(kTileElements);
+    load_tile_rows(a.tiles(unit.chip), tile.row, tile.column, tile.rows, values);
+    std::byte* out = unit.scratch + tile.row * kTileHeight * panel.row_bytes + tile.column * panel.tile_bytes;
+    for (std::int64_t row = 0; row < tile.rows; ++row, out += panel.row_bytes)
+      pack_row(panel, values + row * kTileWidth, out);
+  });
 }
 
 /// The panel times `columns` columns of tiles: block [columns, rows, 32].
@@ -170,7 +181,7 @@ Tensor linear(const Tensor& input_tensor_a, const Tensor& weight, const LinearOp
 
   device.queue().enqueue(
       {.name = "linear",
-       .stages = {pack_rows(input_tensor_a, extents, panel), multiply(weight, options.bias, output, extents, panel)},
+       .stages = {pack_rows(input_tensor_a, panel), multiply(weight, options.bias, output, extents, panel)},
        .scratch_bytes = extents.rows * panel.row_bytes,
        .scope = device.scope()},
       [&] {
