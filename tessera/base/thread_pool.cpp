@@ -1,6 +1,9 @@
 #include "tessera/base/thread_pool.hpp"
 
 #include <algorithm>
+#include <limits>
+
+#include "tessera/base/error.hpp"
 
 namespace tessera::base {
 namespace {
@@ -36,42 +39,80 @@ ThreadPool& ThreadPool::shared() {
   return pool;
 }
 
-void ThreadPool::run(Job& job) {
+std::int64_t ThreadPool::Share::take_first() {
+  std::uint64_t range = range_.load(std::memory_order_relaxed);
   for (;;) {
-    const std::int64_t unit = job.next.fetch_add(1, std::memory_order_relaxed);
-    if (unit >= job.units || job.failed.load(std::memory_order_relaxed)) return;
-    try {
-      (*job.body)(unit);
-    } catch (...) {
-      if (!job.failed.exchange(true)) job.error = std::current_exception();
-    }
+    const auto first = static_cast<std::uint32_t>(range);
+    const auto end = static_cast<std::uint32_t>(range >> 32);
+    if (first >= end) return -1;
+    if (range_.compare_exchange_weak(range, pack(first + 1, end), std::memory_order_relaxed)) return first;
+  }
+}
+
+std::int64_t ThreadPool::Share::take_last() {
+  std::uint64_t range = range_.load(std::memory_order_relaxed);
+  for (;;) {
+    const auto first = static_cast<std::uint32_t>(range);
+    const auto end = static_cast<std::uint32_t>(range >> 32);
+    if (first >= end) return -1;
+    if (range_.compare_exchange_weak(range, pack(first, end - 1), std::memory_order_relaxed)) return end - 1;
+  }
+}
+
+bool ThreadPool::Share::empty() const {
+  const std::uint64_t range = range_.load(std::memory_order_relaxed);
+  return static_cast<std::uint32_t>(range) >= static_cast<std::uint32_t>(range >> 32);
+}
+
+void ThreadPool::run_unit(Job& job, std::int64_t unit) {
+  if (job.failed.load(std::memory_order_relaxed)) return;
+  try {
+    (*job.body)(unit);
+  } catch (...) {
+    if (!job.failed.exchange(true)) job.error = std::current_exception();
+  }
+}
+
+void ThreadPool::run(Job& job, std::size_t own_share) {
+  for (std::int64_t unit = job.shares[own_share].take_first(); unit >= 0; unit = job.shares[own_share].take_first())
+    run_unit(job, unit);
+  for (std::size_t i = 1; i < job.shares.size(); ++i) {
+    Share& other = job.shares[(own_share + i) % job.shares.size()];
+    for (std::int64_t unit = other.take_last(); unit >= 0; unit = other.take_last()) run_unit(job, unit);
   }
 }
 
 void ThreadPool::parallel_for(std::int64_t units, int max_threads, const std::function<void(std::int64_t)>& body) {
   const auto useful = static_cast<int>(std::min<std::int64_t>({units, max_threads, threads()}));
-  Job job{.body = &body, .units = units, .helpers_wanted = useful - 1};
-  if (useful > 1) {
-    {
-      std::lock_guard lock(mutex_);
-      jobs_.push_back(&job);
-      posted_.fetch_add(1, std::memory_order_release);
-    }
-    wake_.notify_all();
+  if (useful <= 1) {
+    for (std::int64_t unit = 0; unit < units; ++unit) body(unit);
+    return;
   }
-  run(job);
-  if (useful > 1) {
-    {
-      std::lock_guard lock(mutex_);
-      std::erase(jobs_, &job); // nobody joins from here on
-    }
-    for (int spin = 0; job.helping.load(std::memory_order_acquire) > 0; ++spin) {
-      // A helper still runs its last unit. Yield in the end: it may share this core.
-      if (spin < kSpins) {
-        pause();
-      } else {
-        std::this_thread::yield();
-      }
+  // A share's bounds are halves of one atomic word.
+  require(units <= std::numeric_limits<std::uint32_t>::max(), "[thread_pool] at most 2^32 - 1 units are possible; received {}",
+          units);
+  Job job{.body = &body, .helpers_wanted = useful - 1, .shares = std::vector<Share>(static_cast<std::size_t>(useful))};
+  for (std::int64_t i = 0; i < useful; ++i) {
+    job.shares[static_cast<std::size_t>(i)].set(static_cast<std::uint32_t>(units * i / useful),
+                                                static_cast<std::uint32_t>(units * (i + 1) / useful));
+  }
+  {
+    std::lock_guard lock(mutex_);
+    jobs_.push_back(&job);
+    posted_.fetch_add(1, std::memory_order_release);
+  }
+  wake_.notify_all();
+  run(job, 0);
+  {
+    std::lock_guard lock(mutex_);
+    std::erase(jobs_, &job); // nobody joins from here on
+  }
+  for (int spin = 0; job.helping.load(std::memory_order_acquire) > 0; ++spin) {
+    // A helper still runs its last unit. Yield in the end: it may share this core.
+    if (spin < kSpins) {
+      pause();
+    } else {
+      std::this_thread::yield();
     }
   }
   if (job.error) std::rethrow_exception(job.error);
@@ -79,7 +120,8 @@ void ThreadPool::parallel_for(std::int64_t units, int max_threads, const std::fu
 
 ThreadPool::Job* ThreadPool::take_job() {
   for (Job* job : jobs_) {
-    if (job->helpers_wanted > 0 && job->next.load(std::memory_order_relaxed) < job->units) {
+    const bool work_left = std::ranges::any_of(job->shares, [](const Share& share) { return !share.empty(); });
+    if (job->helpers_wanted > 0 && work_left) {
       --job->helpers_wanted;
       job->helping.fetch_add(1, std::memory_order_relaxed);
       return job;
@@ -93,7 +135,7 @@ void ThreadPool::work() {
   while (!stopping_) {
     if (Job* job = take_job()) {
       lock.unlock();
-      run(*job);
+      run(*job, static_cast<std::size_t>(job->joined.fetch_add(1, std::memory_order_relaxed)));
       job->helping.fetch_sub(1, std::memory_order_release);
       const std::uint64_t seen = posted_.load(std::memory_order_acquire);
       for (int spin = 0; spin < kSpins && posted_.load(std::memory_order_acquire) == seen && !stop_spinning_; ++spin)

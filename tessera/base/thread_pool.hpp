@@ -27,22 +27,38 @@ class ThreadPool {
   int threads() const { return static_cast<int>(workers_.size()) + 1; }
 
   /// Calls body(unit) once for each unit in 0..units, on at most `max_threads` threads, and returns when all have
-  /// ended. Which thread runs which unit is not determined. The first exception that a body throws is rethrown after
+  /// ended. A thread runs neighbouring units where it can; which one it is for a unit is not determined. The first exception that a body throws is rethrown after
   /// all running units have ended; units not yet begun are dropped then.
   void parallel_for(std::int64_t units, int max_threads, const std::function<void(std::int64_t)>& body);
 
  private:
+  /// Units that one thread begins with, so that it walks through neighbouring memory. It takes them from the front;
+  /// others that have run out take from the back.
+  class alignas(64) Share {
+   public:
+    void set(std::uint32_t first, std::uint32_t end) { range_.store(pack(first, end), std::memory_order_relaxed); }
+    /// A unit, or -1 when none is left.
+    std::int64_t take_first();
+    std::int64_t take_last();
+    bool empty() const;
+
+   private:
+    static std::uint64_t pack(std::uint32_t first, std::uint32_t end) { return std::uint64_t{end} << 32 | first; }
+
+    std::atomic<std::uint64_t> range_{0};
+  };
   struct Job {
     const std::function<void(std::int64_t)>* body;
-    std::int64_t units;
-    int helpers_wanted; // guarded by mutex_
-    std::atomic<std::int64_t> next{0};
+    int helpers_wanted;        // guarded by mutex_
+    std::vector<Share> shares; // the caller's and one for each helper
+    std::atomic<int> joined{1};
     std::atomic<int> helping{0};
     std::atomic<bool> failed{false};
     std::exception_ptr error; // written by the first to set `failed`
   };
 
-  static void run(Job& job);
+  static void run(Job& job, std::size_t own_share);
+  static void run_unit(Job& job, std::int64_t unit);
   Job* take_job(); // REQUIRES: mutex_ is held
   void work();
 

@@ -267,7 +267,8 @@ template <DataType D, int kRows, int kColumns>
 void stream(const std::uint16_t* a, std::int64_t a_stride, std::int64_t depth, const std::byte* tiles,
             const SafeExponents& safe, float* out) {
   constexpr std::int64_t kTileBytes = tile_bytes(D);
-  constexpr std::int64_t kPrefetch = 4096;
+  // Measured on an EPYC of family 1Ah: the block formats gain a third by it, for BFLOAT16 the hardware's own is better.
+  constexpr std::int64_t kPrefetch = Weights<D>::kSharesExponents ? 4096 : 0;
   __m512 sum[kColumns][kRows][kHalves];
   for (auto& of_column : sum) {
     for (auto& row : of_column) {
@@ -280,8 +281,8 @@ void stream(const std::uint16_t* a, std::int64_t a_stride, std::int64_t depth, c
 #pragma GCC unroll 4
     for (int c = 0; c < kColumns; ++c) {
       const std::byte* tile = tiles + c * kTileBytes;
-      for (std::int64_t line = 0; line < kTileBytes; line += 64)
-        _mm_prefetch(reinterpret_cast<const char*>(tile + kPrefetch + line), _MM_HINT_T0);
+      for (std::int64_t line = 0; kPrefetch > 0 && line < kTileBytes; line += 64)
+        _mm_prefetch(reinterpret_cast<const char*>(tile + kPrefetch + line), _MM_HINT_NTA);
       if constexpr (Weights<D>::kSharesExponents) {
         exact = exact && safe.contain(tile);
 #pragma GCC unroll 2

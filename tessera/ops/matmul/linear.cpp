@@ -131,6 +131,16 @@ void multiply_columns(const std::byte* packed, const Panel& panel, const Extents
   }
 }
 
+/// Brings the tiles of the output near while the weights stream by, which drive them out of the cache at each step. With
+/// few rows, most of the bytes written are padding.
+void expect_writes(const kernels::Tiles& out, std::int64_t first, std::int64_t columns) {
+  const std::int64_t bytes = tile_bytes(out.dtype);
+  for (std::int64_t column = first; column < first + columns; ++column) {
+    const std::byte* tile = out.data + tile_position(out.tile_rows, out.tile_columns, 0, column) * bytes;
+    for (std::int64_t line = 0; line < bytes; line += 64) __builtin_prefetch(tile + line, 1);
+  }
+}
+
 /// Columns of tiles: multiply, add the bias, round and store.
 runtime::Stage multiply(const Tensor& weight, const Tensor& bias, const Tensor& output, const Extents& extents,
                         const Panel& panel) {
@@ -140,12 +150,13 @@ runtime::Stage multiply(const Tensor& weight, const Tensor& bias, const Tensor& 
           [w = weight.view(), b = bias.defined() ? bias.view() : DeviceView(), has_bias = bias.defined(),
            out = output.view(), extents, panel, columns, of_unit](const runtime::Unit& unit) {
             const kernels::Kernels& isa = kernels::kernels();
-            const std::int64_t together = extents.rows <= kFewRows ? kPair : 1;
+            const std::int64_t together = extents.rows <= kFewRows ? of_unit : 1;
             float* const block = runtime::thread_scratch((together * extents.rows + 1) * kTileWidth);
             float* const bias_values = block + together * extents.rows * kTileWidth;
             const std::int64_t end = std::min((unit.index + 1) * of_unit, columns);
             for (std::int64_t first = unit.index * of_unit; first < end; first += together) {
               const std::int64_t count = std::min(together, end - first);
+              if (extents.rows <= kFewRows) expect_writes(out.tiles(unit.chip), first, count);
               multiply_columns(unit.scratch, panel, extents, w.tiles(unit.chip), first, count, block);
               for (std::int64_t c = 0; c < count; ++c) {
                 float* const sums = block + c * extents.rows * kTileWidth;
