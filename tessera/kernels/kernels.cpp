@@ -46,9 +46,9 @@ bool has_avx512() {
 
 /// Best first.
 constexpr std::array kTables = {
-    Entry{avx512::table("avx512", 2, 36), has_avx512},
-    Entry{avx2::table("avx2", 4, 132), has_avx2},
-    Entry{scalar::table("scalar", 2, 36), [] { return true; }},
+    Entry{avx512::table("avx512", 2, 40, 1), has_avx512},
+    Entry{avx2::table("avx2", 4, 132, 33), has_avx2},
+    Entry{scalar::table("scalar", 2, 36, 33), [] { return true; }},
 };
 
 const Kernels& choose() {

@@ -137,19 +137,23 @@ struct Kernels {
                                    const ConstTiles& w, std::int64_t first_column, std::int64_t columns,
                                    float* out) noexcept;
 
-  /// Bytes of 32 activations and their scale where matmul_int8_tile_column reads them.
+  /// Bytes of 32 activations and their scale where matmul_int8_tile_columns reads them.
   std::int64_t int8_block_bytes = 0;
-  /// Rounds a row of activations to integers for matmul_int8_tile_column, 32 at a time: x = scale * q with q in
+  /// Rounds a row of activations to integers for matmul_int8_tile_columns, 32 at a time: x = scale * q with q in
   /// [-127, 127], to the nearest even, scale = the largest |x| / 127. A block below 2^-100 counts as zero; one that
   /// holds Inf or NaN gives NaN. REQUIRES: count is a multiple of 32.
   void (*pack_int8)(const float* x, std::int64_t count, std::byte* out) noexcept;
-  /// LoFi: as matmul_bf16_tile_columns for one column and activations from pack_int8. The 16 columns of half a tile get
+  /// Rows from which on these products are worth their loss; fewer go by matmul_bf16_tile_columns. A decode step has up
+  /// to 32 rows: this is 1 or more than 32, so that a row's result does not depend on the others.
+  std::int64_t int8_least_rows = 0;
+  /// LoFi: as matmul_bf16_tile_columns for activations from pack_int8. The 16 columns of half a tile get
   /// one exponent, the largest of the shared exponents of their 32 rows; a weight is the integer 16 * magnitude / 2^d
   /// under it, d being the distance of its own exponent, rounded to the nearest even, and zero for d >= 7: exact up to
   /// d = 4. Half a tile whose largest exponent is below 7 counts as zero, one beyond 237 gives NaN. The 32 products of a tile are added as integers, exactly; tiles follow by one fused multiply-add each, k
   /// ascending: every ISA gives the same bits. REQUIRES: weights in BFLOAT4_B; depth = 32 * w.tile_rows.
-  void (*matmul_int8_tile_column)(const std::byte* a, std::int64_t a_stride, std::int64_t m, std::int64_t depth,
-                                  const ConstTiles& w, std::int64_t tile_column, float* out) noexcept;
+  void (*matmul_int8_tile_columns)(const std::byte* a, std::int64_t a_stride, std::int64_t m, std::int64_t depth,
+                                   const ConstTiles& w, std::int64_t first_column, std::int64_t columns,
+                                   float* out) noexcept;
 
   /// out = x / sqrt(mean(x^2) + epsilon) * gamma (Zhang and Sennrich, "Root Mean Square Layer Normalization"). out may
   /// be x.

@@ -69,6 +69,18 @@ inline void multiply_tile(const std::byte* a, std::int64_t a_stride, std::int64_
   }
 }
 
+void multiply_column(const std::byte* a, std::int64_t a_stride, std::int64_t m, std::int64_t depth,
+                             const ConstTiles& w, std::int64_t tile_column, float* out) {
+  constexpr std::int64_t kTileBytes = tile_bytes(DataType::BFLOAT4_B);
+  const std::byte* tile = w.data + tile_position(w.tile_rows, w.tile_columns, 0, tile_column) * kTileBytes;
+  const std::int64_t step = tile_step(w.tile_columns, tile_column) * kTileBytes;
+  for (std::int64_t start = 0; start < depth; start += kTileHeight, tile += step, a += kBlockBytes) {
+    alignas(64) WeightTile weights;
+    decode_tile(tile, weights);
+    multiply_tile(a, a_stride, m, weights, start == 0, out);
+  }
+}
+
 } // namespace
 
 void pack_int8(const float* x, std::int64_t count, std::byte* out) noexcept {
@@ -81,16 +93,11 @@ void pack_int8(const float* x, std::int64_t count, std::byte* out) noexcept {
   }
 }
 
-void matmul_int8_tile_column(const std::byte* a, std::int64_t a_stride, std::int64_t m, std::int64_t depth,
-                             const ConstTiles& w, std::int64_t tile_column, float* out) noexcept {
-  constexpr std::int64_t kTileBytes = tile_bytes(DataType::BFLOAT4_B);
-  const std::byte* tile = w.data + tile_position(w.tile_rows, w.tile_columns, 0, tile_column) * kTileBytes;
-  const std::int64_t step = tile_step(w.tile_columns, tile_column) * kTileBytes;
-  for (std::int64_t start = 0; start < depth; start += kTileHeight, tile += step, a += kBlockBytes) {
-    alignas(64) WeightTile weights;
-    decode_tile(tile, weights);
-    multiply_tile(a, a_stride, m, weights, start == 0, out);
-  }
+void matmul_int8_tile_columns(const std::byte* a, std::int64_t a_stride, std::int64_t m, std::int64_t depth,
+                              const ConstTiles& w, std::int64_t first_column, std::int64_t columns,
+                              float* out) noexcept {
+  for (std::int64_t c = 0; c < columns; ++c)
+    multiply_column(a, a_stride, m, depth, w, first_column + c, out + c * m * kTileWidth);
 }
 
 } // namespace tessera::kernels::avx2

@@ -19,8 +19,9 @@ void matmul_bf16_tile_columns(const std::byte* a, std::int64_t a_stride, std::in
                               const ConstTiles& w, std::int64_t first_column, std::int64_t columns,
                               float* out) noexcept;
 void pack_int8(const float* x, std::int64_t count, std::byte* out) noexcept;
-void matmul_int8_tile_column(const std::byte* a, std::int64_t a_stride, std::int64_t m, std::int64_t depth,
-                             const ConstTiles& w, std::int64_t tile_column, float* out) noexcept;
+void matmul_int8_tile_columns(const std::byte* a, std::int64_t a_stride, std::int64_t m, std::int64_t depth,
+                              const ConstTiles& w, std::int64_t first_column, std::int64_t columns,
+                              float* out) noexcept;
 void rms_norm(const float* x, const float* gamma, float epsilon, std::int64_t count, float* out) noexcept;
 void rotate_pairs(const float* x, const float* cos, const float* sin, std::int64_t count, float* out) noexcept;
 void silu(const float* x, std::int64_t count, float* out) noexcept;
@@ -38,7 +39,7 @@ void attention_divide(const AttentionSums& sums, std::int64_t rows, std::int64_t
 std::uint64_t read_memory(const std::byte* memory, std::int64_t bytes) noexcept;
 std::int64_t multiply_add(std::int64_t rounds) noexcept;
 
-constexpr Kernels table(std::string_view isa, std::int64_t packed_bytes, std::int64_t int8_block_bytes) {
+constexpr Kernels table(std::string_view isa, std::int64_t packed_bytes, std::int64_t int8_block_bytes, std::int64_t int8_least_rows) {
   return {.isa = isa,
           .load_row = load_row,
           .store_row = store_row,
@@ -54,7 +55,8 @@ constexpr Kernels table(std::string_view isa, std::int64_t packed_bytes, std::in
           .matmul_bf16_tile_columns = matmul_bf16_tile_columns,
           .int8_block_bytes = int8_block_bytes,
           .pack_int8 = pack_int8,
-          .matmul_int8_tile_column = matmul_int8_tile_column,
+          .int8_least_rows = int8_least_rows,
+          .matmul_int8_tile_columns = matmul_int8_tile_columns,
           .rms_norm = rms_norm,
           .rotate_pairs = rotate_pairs,
           .silu = silu,

@@ -1,4 +1,4 @@
-// The integers of the LoFi products (kernels.hpp, matmul_int8_tile_column). Included inside an ISA's namespace, over its
+// The integers of the LoFi products (kernels.hpp, matmul_int8_tile_columns). Included inside an ISA's namespace, over its
 // vec.hpp.
 
 /// A weight whose shared exponent lies this far below the largest of its half tile counts as zero.

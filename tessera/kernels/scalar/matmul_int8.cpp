@@ -48,6 +48,27 @@ struct IntegerTile {
   }
 };
 
+void multiply_column(const std::byte* a, std::int64_t a_stride, std::int64_t m, std::int64_t depth,
+                             const ConstTiles& w, std::int64_t tile_column, float* out) {
+  std::fill(out, out + m * kTileWidth, 0.0F);
+  for (std::int64_t tile_row = 0; tile_row < depth / kTileHeight; ++tile_row) {
+    const IntegerTile tile(w.data + tile_position(w.tile_rows, w.tile_columns, tile_row, tile_column) * tile_bytes(w.dtype));
+    for (std::int64_t i = 0; i < m; ++i) {
+      const std::byte* block = a + i * a_stride + tile_row * kBlockBytes;
+      float scale;
+      std::memcpy(&scale, block + kTileHeight, sizeof scale);
+      for (std::int64_t j = 0; j < kTileWidth; ++j) {
+        int sum = 0;
+        for (std::int64_t k = 0; k < kTileHeight; ++k) {
+          sum += static_cast<std::int8_t>(block[k]) * tile.values[static_cast<std::size_t>(k * kTileWidth + j)];
+        }
+        float& total = out[i * kTileWidth + j];
+        total = std::fma(static_cast<float>(sum) * tile.scale[static_cast<std::size_t>(j / kFaceWidth)], scale, total);
+      }
+    }
+  }
+}
+
 } // namespace
 
 void pack_int8(const float* x, std::int64_t count, std::byte* out) noexcept {
@@ -67,25 +88,11 @@ void pack_int8(const float* x, std::int64_t count, std::byte* out) noexcept {
   }
 }
 
-void matmul_int8_tile_column(const std::byte* a, std::int64_t a_stride, std::int64_t m, std::int64_t depth,
-                             const ConstTiles& w, std::int64_t tile_column, float* out) noexcept {
-  std::fill(out, out + m * kTileWidth, 0.0F);
-  for (std::int64_t tile_row = 0; tile_row < depth / kTileHeight; ++tile_row) {
-    const IntegerTile tile(w.data + tile_position(w.tile_rows, w.tile_columns, tile_row, tile_column) * tile_bytes(w.dtype));
-    for (std::int64_t i = 0; i < m; ++i) {
-      const std::byte* block = a + i * a_stride + tile_row * kBlockBytes;
-      float scale;
-      std::memcpy(&scale, block + kTileHeight, sizeof scale);
-      for (std::int64_t j = 0; j < kTileWidth; ++j) {
-        int sum = 0;
-        for (std::int64_t k = 0; k < kTileHeight; ++k) {
-          sum += static_cast<std::int8_t>(block[k]) * tile.values[static_cast<std::size_t>(k * kTileWidth + j)];
-        }
-        float& total = out[i * kTileWidth + j];
-        total = std::fma(static_cast<float>(sum) * tile.scale[static_cast<std::size_t>(j / kFaceWidth)], scale, total);
-      }
-    }
-  }
+void matmul_int8_tile_columns(const std::byte* a, std::int64_t a_stride, std::int64_t m, std::int64_t depth,
+                              const ConstTiles& w, std::int64_t first_column, std::int64_t columns,
+                              float* out) noexcept {
+  for (std::int64_t c = 0; c < columns; ++c)
+    multiply_column(a, a_stride, m, depth, w, first_column + c, out + c * m * kTileWidth);
 }
 
 } // namespace tessera::kernels::scalar

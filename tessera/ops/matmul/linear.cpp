@@ -17,13 +17,9 @@ struct Extents {
   std::int64_t columns;
 };
 
-// Rows up to which LoFi products are exact, like those of a decode step: a user's tokens do not depend on how many others
-// there are.
-constexpr std::int64_t kExactRows = 32;
-
 /// The rows of a as the kernel reads them, in the program's scratch memory.
 struct Panel {
-  enum class Arithmetic { FP32, BF16, INT8 }; ///< matmul_tile_column, matmul_bf16_tile_columns, matmul_int8_tile_column
+  enum class Arithmetic { FP32, BF16, INT8 }; ///< matmul_tile_column, matmul_bf16_tile_columns, matmul_int8_tile_columns
 
   Arithmetic arithmetic;
   std::int64_t tile_bytes; ///< of 32 values of a row
@@ -42,7 +38,7 @@ struct Panel {
     if (activations == DataType::FLOAT32 || weights == DataType::FLOAT32 || weights == DataType::BFLOAT2_B)
       return Arithmetic::FP32;
     const bool lofi = fidelity == MathFidelity::LoFi && weights == DataType::BFLOAT4_B;
-    return lofi && rows > kExactRows ? Arithmetic::INT8 : Arithmetic::BF16;
+    return lofi && rows >= kernels::kernels().int8_least_rows ? Arithmetic::INT8 : Arithmetic::BF16;
   }
   static std::int64_t bytes_of_tile(Arithmetic arithmetic) {
     const kernels::Kernels& isa = kernels::kernels();
@@ -115,19 +111,15 @@ runtime::Stage pack_rows(const Tensor& a, const Panel& panel) {
 void multiply_columns(const std::byte* packed, const Panel& panel, const Extents& extents,
                       const kernels::ConstTiles& weight, std::int64_t first, std::int64_t columns, float* block) {
   const kernels::Kernels& isa = kernels::kernels();
-  if (panel.arithmetic == Panel::Arithmetic::BF16) {
-    isa.matmul_bf16_tile_columns(packed, panel.row_bytes, extents.rows, extents.padded_depth, weight, first, columns,
-                                 block);
-    return;
+  if (panel.arithmetic != Panel::Arithmetic::FP32) {
+    const auto multiply =
+        panel.arithmetic == Panel::Arithmetic::INT8 ? isa.matmul_int8_tile_columns : isa.matmul_bf16_tile_columns;
+    return multiply(packed, panel.row_bytes, extents.rows, extents.padded_depth, weight, first, columns, block);
   }
   for (std::int64_t c = 0; c < columns; ++c) {
-    float* const sums = block + c * extents.rows * kTileWidth;
-    if (panel.arithmetic == Panel::Arithmetic::INT8) {
-      isa.matmul_int8_tile_column(packed, panel.row_bytes, extents.rows, extents.padded_depth, weight, first + c, sums);
-    } else {
-      isa.matmul_tile_column(reinterpret_cast<const float*>(packed), panel.row_bytes / std::int64_t{sizeof(float)},
-                             extents.rows, extents.padded_depth, weight, first + c, sums);
-    }
+    isa.matmul_tile_column(reinterpret_cast<const float*>(packed), panel.row_bytes / std::int64_t{sizeof(float)},
+                           extents.rows, extents.padded_depth, weight, first + c,
+                           block + c * extents.rows * kTileWidth);
   }
 }
 

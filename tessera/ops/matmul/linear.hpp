@@ -15,8 +15,8 @@ struct LinearOptions {
 
 /// input_tensor_a [1, 1, M, K] x weight [1, 1, K, N] + bias -> [1, 1, M, N]; all TILE, of any floating-point formats.
 /// Exact products of the stored values, fp32 accumulation in one order over k: a row's result does not depend on M. But
-/// for BFLOAT4_B weights at LoFi, where more than 32 rows are multiplied as 8-bit integers (Kernels::
-/// matmul_int8_tile_column): within about 1 % of the exact products' norm.
+/// for BFLOAT4_B weights at LoFi, which are multiplied as 8-bit integers from Kernels::int8_least_rows rows on: within
+/// about 1 % of the exact products' norm.
 Tensor linear(const Tensor& input_tensor_a, const Tensor& weight, const LinearOptions& options);
 
 } // namespace tessera::ops
