@@ -65,49 +65,67 @@ constexpr CodePlaces code_places() {
   return places;
 }
 
-inline void decode_half(const std::byte* tile, std::int64_t half, WeightTile& out) {
+/// The exponents of half a tile.
+struct HalfTile {
+  std::int32_t base_bits;
+  float base;
+  alignas(32) std::int32_t steps[kQuads]; ///< of each row: 16 times its distance from the largest exponent, 7 at most
+
+  HalfTile(const std::byte* tile, std::int64_t half) {
+    const __m128i upper = _mm_loadu_si128(reinterpret_cast<const __m128i*>(tile + half * kFaceHeight));
+    const __m128i lower = _mm_loadu_si128(reinterpret_cast<const __m128i*>(tile + (2 + half) * kFaceHeight));
+    __m128i most = _mm_max_epu8(upper, lower);
+    most = _mm_max_epu8(most, _mm_srli_si128(most, 8));
+    most = _mm_max_epu8(most, _mm_srli_si128(most, 4));
+    most = _mm_max_epu8(most, _mm_srli_si128(most, 2));
+    most = _mm_broadcastb_epi8(_mm_max_epu8(most, _mm_srli_si128(most, 1)));
+    const int exponent = _mm_extract_epi8(most, 0);
+    const bool counts = exponent >= kLeastExponent && exponent <= kMostExponent;
+    base_bits = ((counts ? exponent : kLeastExponent) + 17) << 23 | 0x400000;
+    base = exponent > kMostExponent ? __builtin_nanf("") : float_of(base_bits);
+    const __m128i limit = _mm_set1_epi8(kDroppedExponents);
+    const auto steps_of = [&](__m128i exponents) {
+      return _mm_slli_epi16(counts ? _mm_min_epu8(_mm_subs_epu8(most, exponents), limit) : limit, 4);
+    };
+    _mm_store_si128(reinterpret_cast<__m128i*>(steps), steps_of(upper));
+    _mm_store_si128(reinterpret_cast<__m128i*>(steps + kQuads / 2), steps_of(lower));
+  }
+};
+
+/// Calls sink(quad, weights) for the integers of half a tile, 128 added. Inlined by force, like `sink`: a sum that a call
+/// reaches by reference lives in memory.
+template <typename Sink>
+[[gnu::always_inline]] inline void for_each_quad(const std::byte* tile, std::int64_t half, const HalfTile& exponents,
+                                                 const Sink& sink) {
   alignas(64) static constexpr std::array<std::uint8_t, 128> kTable = integer_table();
   static constexpr CodePlaces kPlaces = code_places();
-  const __m128i upper = _mm_loadu_si128(reinterpret_cast<const __m128i*>(tile + half * kFaceHeight));
-  const __m128i lower = _mm_loadu_si128(reinterpret_cast<const __m128i*>(tile + (2 + half) * kFaceHeight));
-  __m128i most = _mm_max_epu8(upper, lower);
-  most = _mm_max_epu8(most, _mm_srli_si128(most, 8));
-  most = _mm_max_epu8(most, _mm_srli_si128(most, 4));
-  most = _mm_max_epu8(most, _mm_srli_si128(most, 2));
-  most = _mm_max_epu8(most, _mm_srli_si128(most, 1));
-  most = _mm_broadcastb_epi8(most);
-  const int exponent = _mm_extract_epi8(most, 0);
-  const bool counts = exponent >= kLeastExponent && exponent <= kMostExponent;
-  out.base_bits[half] = ((counts ? exponent : kLeastExponent) + 17) << 23 | 0x400000;
-  out.base[half] = exponent > kMostExponent ? __builtin_nanf("") : float_of(out.base_bits[half]);
-  // Where nothing counts, all rows are as far as can be from the largest exponent.
-  if (!counts) most = _mm_set1_epi8(static_cast<char>(0xFF));
-  alignas(32) std::int32_t steps[kQuads]; // of each row: 16 times its distance from the largest exponent, 7 at most
-  const __m128i limit = _mm_set1_epi8(kDroppedExponents);
-  const auto steps_of = [&](__m128i exponents) {
-    const __m128i distance = counts ? _mm_subs_epu8(most, exponents) : most;
-    return _mm_slli_epi16(_mm_min_epu8(distance, limit), 4);
-  };
-  _mm_store_si128(reinterpret_cast<__m128i*>(steps), steps_of(upper));
-  _mm_store_si128(reinterpret_cast<__m128i*>(steps + kQuads / 2), steps_of(lower));
   const __m512i odd_columns = _mm512_set1_epi64(std::int64_t{4} << 32); // their codes are the high halves of the bytes
+#pragma GCC unroll 4
   for (std::int64_t eighth = 0; eighth < kEighths; ++eighth) {
     constexpr std::int64_t kFaceBytes = 128;
     const __m512i codes = _mm512_loadu_si512(tile + 64 + (eighth / 2 * 2 + half) * kFaceBytes + eighth % 2 * 64);
 #pragma GCC unroll 2
     for (std::int64_t i = 0; i < 2; ++i) {
+      const std::int64_t quad = 2 * eighth + i;
       const __m512i placed = _mm512_permutexvar_epi8(_mm512_load_si512(kPlaces.of[i]), codes);
       constexpr int kAndOr = 0xEA; // (placed & 15) | steps
       const __m512i index = _mm512_ternarylogic_epi32(_mm512_srlv_epi32(placed, odd_columns), _mm512_set1_epi8(0x0F),
-                                                      _mm512_set1_epi32(steps[2 * eighth + i]), kAndOr);
-      out.quads[2 * eighth + i][half] =
-          _mm512_permutex2var_epi8(_mm512_load_si512(kTable.data()), index, _mm512_load_si512(kTable.data() + 64));
+                                                      _mm512_set1_epi32(exponents.steps[quad]), kAndOr);
+      sink(quad, _mm512_permutex2var_epi8(_mm512_load_si512(kTable.data()), index,
+                                          _mm512_load_si512(kTable.data() + 64)));
     }
   }
 }
 
-inline void decode(const std::byte* tile, WeightTile& out) {
-  for (std::int64_t half = 0; half < kHalves; ++half) decode_half(tile, half, out);
+void decode(const std::byte* tile, WeightTile& out) {
+  for (std::int64_t half = 0; half < kHalves; ++half) {
+    const HalfTile exponents(tile, half);
+    out.base_bits[half] = exponents.base_bits;
+    out.base[half] = exponents.base;
+    for_each_quad(tile, half, exponents,
+                  [&](std::int64_t quad, __m512i weights)
+                      __attribute__((always_inline)) { out.quads[quad][half] = weights; });
+  }
 }
 
 inline __m512i four_activations(const std::int8_t* a) {
@@ -180,17 +198,50 @@ void multiply_rest(std::int64_t rows, const std::byte* a, std::int64_t a_stride,
 
 constexpr std::int64_t kTileBytes = tile_bytes(DataType::BFLOAT4_B);
 
-/// Few rows: a pair of columns in one pass over memory, tile by tile.
+/// Few rows: a pair of columns in one pass over memory, all sums in registers.
 template <int kRows, int kColumns>
 void stream(const std::byte* a, std::int64_t a_stride, std::int64_t tiles, const std::byte* tile, float* out) {
   constexpr std::int64_t kPrefetch = 4096;
-  alignas(64) WeightTile weights;
+  __m512 total[kColumns][kRows][kHalves];
+  for (auto& of_column : total) {
+    for (auto& row : of_column) {
+      for (__m512& value : row) value = _mm512_setzero_ps();
+    }
+  }
   for (std::int64_t i = 0; i < tiles; ++i, a += sizeof(Block)) {
+#pragma GCC unroll 2
     for (int column = 0; column < kColumns; ++column, tile += kTileBytes) {
       for (std::int64_t line = 0; line < kTileBytes; line += 64)
         _mm_prefetch(reinterpret_cast<const char*>(tile + kPrefetch + line), _MM_HINT_NTA);
-      decode(tile, weights);
-      multiply_tile<kRows>(a, a_stride, weights, out + column * kRows * kTileWidth);
+#pragma GCC unroll 2
+      for (std::int64_t half = 0; half < kHalves; ++half) {
+        const HalfTile exponents(tile, half);
+        __m512i sum[kRows];
+#pragma GCC unroll 4
+        for (int row = 0; row < kRows; ++row)
+          sum[row] = _mm512_set1_epi32(block_of(a, a_stride, row).start + exponents.base_bits);
+        for_each_quad(
+            tile, half, exponents, [&](std::int64_t quad, __m512i weights) __attribute__((always_inline)) {
+#pragma GCC unroll 4
+              for (int row = 0; row < kRows; ++row) {
+                const __m512i x = four_activations(block_of(a, a_stride, row).integers + 4 * quad);
+                sum[row] = add_products(sum[row], weights, x);
+              }
+            });
+#pragma GCC unroll 4
+        for (int row = 0; row < kRows; ++row) {
+          const __m512 value = _mm512_sub_ps(_mm512_castsi512_ps(sum[row]), _mm512_set1_ps(exponents.base));
+          total[column][row][half] =
+              _mm512_fmadd_ps(value, _mm512_set1_ps(block_of(a, a_stride, row).scale), total[column][row][half]);
+        }
+      }
+    }
+  }
+  for (int column = 0; column < kColumns; ++column) {
+    for (int row = 0; row < kRows; ++row) {
+      for (std::int64_t half = 0; half < kHalves; ++half) {
+        _mm512_storeu_ps(out + (column * kRows + row) * kTileWidth + half * kFaceWidth, total[column][row][half]);
+      }
     }
   }
 }
