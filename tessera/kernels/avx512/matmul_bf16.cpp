@@ -343,10 +343,38 @@ void stream(const std::uint16_t* a, std::int64_t a_stride, std::int64_t depth, c
 // 32 KiB, beside the activations that stream through it.
 constexpr std::int64_t kPanelDepth = 256;
 
+/// The weights that come next, fetched a few lines at a time between products: all at once would stall on memory, which a
+/// decode step of 32 users has time to hide.
+template <DataType D>
+class Ahead {
+ public:
+  explicit Ahead(const Column<D>& column) : line_(column.first), step_(column.step) {}
+
+  void fetch() {
+    for (int i = 0; i < kLines && left_ > 0; ++i, --left_) {
+      _mm_prefetch(reinterpret_cast<const char*>(line_), _MM_HINT_T1);
+      line_ += 64;
+      in_tile_ += 64;
+      if (in_tile_ >= tile_bytes(D)) {
+        line_ += step_ - in_tile_;
+        in_tile_ = 0;
+      }
+    }
+  }
+
+ private:
+  static constexpr int kLines = 8;
+
+  const std::byte* line_;
+  std::int64_t step_;
+  std::int64_t in_tile_ = 0;
+  std::int64_t left_ = kPanelDepth / kTileHeight * ((tile_bytes(D) + 63) / 64);
+};
+
 /// kRows rows times a panel; the sums so far stand in out.
-template <int kRows>
+template <int kRows, DataType D>
 void multiply_panel(const std::uint16_t* a, std::int64_t a_stride, const __m512i* panel, std::int64_t pairs, bool first,
-                    float* out) {
+                    Ahead<D>& ahead, float* out) {
   __m512 sum[kRows][kHalves];
 #pragma GCC unroll 12
   for (int row = 0; row < kRows; ++row) {
@@ -355,13 +383,16 @@ void multiply_panel(const std::uint16_t* a, std::int64_t a_stride, const __m512i
       sum[row][half] = first ? _mm512_setzero_ps() : _mm512_loadu_ps(out + row * kTileWidth + half * kFaceWidth);
     }
   }
-  for (std::int64_t pair = 0; pair < pairs; ++pair) {
-    const __m512i left = panel[2 * pair];
-    const __m512i right = panel[2 * pair + 1];
+  for (std::int64_t start = 0; start < pairs; start += kPairsOfTile / 2) {
+    ahead.fetch();
+    for (std::int64_t pair = start; pair < start + kPairsOfTile / 2; ++pair) {
+      const __m512i left = panel[2 * pair];
+      const __m512i right = panel[2 * pair + 1];
 #pragma GCC unroll 12
-    for (int row = 0; row < kRows; ++row) {
-      sum[row][0] = dot(sum[row][0], left, a + row * a_stride + 2 * pair);
-      sum[row][1] = dot(sum[row][1], right, a + row * a_stride + 2 * pair);
+      for (int row = 0; row < kRows; ++row) {
+        sum[row][0] = dot(sum[row][0], left, a + row * a_stride + 2 * pair);
+        sum[row][1] = dot(sum[row][1], right, a + row * a_stride + 2 * pair);
+      }
     }
   }
 #pragma GCC unroll 12
@@ -375,12 +406,12 @@ void multiply_panel(const std::uint16_t* a, std::int64_t a_stride, const __m512i
 // Rows of a register tile: 12 rows of two vectors are 24 sums, beside two vectors of weights, of 32 registers.
 constexpr int kRowsOfTile = 12;
 
-template <int kRows>
+template <int kRows, DataType D>
 void multiply_rest(std::int64_t rows, const std::uint16_t* a, std::int64_t a_stride, const __m512i* panel,
-                   std::int64_t pairs, bool first, float* out) {
+                   std::int64_t pairs, bool first, Ahead<D>& ahead, float* out) {
   if constexpr (kRows > 0) {
-    if (rows == kRows) return multiply_panel<kRows>(a, a_stride, panel, pairs, first, out);
-    multiply_rest<kRows - 1>(rows, a, a_stride, panel, pairs, first, out);
+    if (rows == kRows) return multiply_panel<kRows>(a, a_stride, panel, pairs, first, ahead, out);
+    multiply_rest<kRows - 1>(rows, a, a_stride, panel, pairs, first, ahead, out);
   }
 }
 
@@ -392,16 +423,13 @@ void multiply_many(const std::uint16_t* a, std::int64_t a_stride, std::int64_t m
     const std::int64_t steps = std::min(kPanelDepth, depth - start);
     for (std::int64_t k = 0; k < steps; k += kTileHeight, column.first += column.step)
       decode_tile<D>(column.first, panel + k / 2 * kHalves);
-    for (std::int64_t tile = 0; tile < kPanelDepth / kTileHeight; ++tile) {
-      for (std::int64_t line = 0; line < tile_bytes(D); line += 64)
-        _mm_prefetch(reinterpret_cast<const char*>(column.first + tile * column.step + line), _MM_HINT_T0);
-    }
+    Ahead<D> ahead(column);
     // Even shares: 32 rows as 11 + 11 + 10, not 12 + 12 + 8.
     const std::int64_t shares = (m + kRowsOfTile - 1) / kRowsOfTile;
     for (std::int64_t share = 0, row = 0; share < shares; ++share) {
       const std::int64_t rows = (m - row + shares - share - 1) / (shares - share);
       multiply_rest<kRowsOfTile>(rows, a + row * a_stride + start, a_stride, panel, steps / 2, start == 0,
-                                 out + row * kTileWidth);
+                                 ahead, out + row * kTileWidth);
       row += rows;
     }
   }
