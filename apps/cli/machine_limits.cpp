@@ -53,9 +53,8 @@ class Buffer {
     ::madvise(memory, kBytes, MADV_HUGEPAGE);
     memory_ = static_cast<std::byte*>(memory);
     const std::size_t share = kBytes / static_cast<std::size_t>(threads);
-    timed(threads, [&](int thread) {
-      std::memset(memory_ + static_cast<std::size_t>(thread) * share, thread + 1, share);
-    });
+    timed(threads,
+          [&](int thread) { std::memset(memory_ + static_cast<std::size_t>(thread) * share, thread + 1, share); });
   }
   ~Buffer() { ::munmap(memory_, kBytes); }
   Buffer(const Buffer&) = delete;

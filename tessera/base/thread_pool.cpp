@@ -89,8 +89,8 @@ void ThreadPool::parallel_for(std::int64_t units, int max_threads, const std::fu
     return;
   }
   // A share's bounds are halves of one atomic word.
-  require(units <= std::numeric_limits<std::uint32_t>::max(), "[thread_pool] at most 2^32 - 1 units are possible; received {}",
-          units);
+  require(units <= std::numeric_limits<std::uint32_t>::max(),
+          "[thread_pool] at most 2^32 - 1 units are possible; received {}", units);
   Job job{.body = &body, .helpers_wanted = useful - 1, .shares = std::vector<Share>(static_cast<std::size_t>(useful))};
   for (std::int64_t i = 0; i < useful; ++i) {
     job.shares[static_cast<std::size_t>(i)].set(static_cast<std::uint32_t>(units * i / useful),

@@ -27,8 +27,8 @@ class ThreadPool {
   int threads() const { return static_cast<int>(workers_.size()) + 1; }
 
   /// Calls body(unit) once for each unit in 0..units, on at most `max_threads` threads, and returns when all have
-  /// ended. A thread runs neighbouring units where it can; which one it is for a unit is not determined. The first exception that a body throws is rethrown after
-  /// all running units have ended; units not yet begun are dropped then.
+  /// ended. A thread runs neighbouring units where it can; which one it is for a unit is not determined. The first
+  /// exception that a body throws is rethrown after all running units have ended; units not yet begun are dropped then.
   void parallel_for(std::int64_t units, int max_threads, const std::function<void(std::int64_t)>& body);
 
  private:

@@ -99,8 +99,8 @@ struct Kernels {
   /// out[j * 32 + i] = element (i, j) of one tile.
   void (*load_tile_transposed)(const ConstTiles& tiles, std::int64_t tile_row, std::int64_t tile_column,
                                float* out) noexcept;
-  /// Writes one tile from `rows` rows of 32 values, `stride` floats apart, rounded as in store_row, and zeros below them.
-  /// REQUIRES: rows <= 32.
+  /// Writes one tile from `rows` rows of 32 values, `stride` floats apart, rounded as in store_row, and zeros below
+  /// them. REQUIRES: rows <= 32.
   void (*store_tile)(const Tiles& tiles, std::int64_t tile_row, std::int64_t tile_column, std::int64_t rows,
                      const float* in, std::int64_t stride) noexcept;
   /// Writes zeros into row `row` and those below it in its row of tiles.
@@ -112,8 +112,8 @@ struct Kernels {
   /// BFLOAT2_B.
   void (*convert_tile_column)(const std::byte* const* rows, std::int64_t lanes, std::int64_t depth, const Tiles& tiles,
                               std::int64_t tile_column) noexcept;
-  /// Values number `first` to `first + count` of a sequence of bfloat16 values that `key` names: roughly normal, mean 0,
-  /// standard deviation 0.02, the same on every ISA.
+  /// Values number `first` to `first + count` of a sequence of bfloat16 values that `key` names: roughly normal, mean
+  /// 0, standard deviation 0.02, the same on every ISA.
   void (*random_bf16)(std::uint64_t key, std::int64_t first, std::int64_t count, std::byte* out) noexcept;
 
   /// One column of tiles of a matmul: out[i * 32 + j] = sum over k of a[i * a_stride + k] * w(k, 32 * tile_column + j),
@@ -122,17 +122,17 @@ struct Kernels {
   void (*matmul_tile_column)(const float* a, std::int64_t a_stride, std::int64_t m, std::int64_t depth,
                              const ConstTiles& w, std::int64_t tile_column, float* out) noexcept;
 
-  /// Bytes that one bfloat16 activation takes where matmul_bf16_tile_columns reads it: 2, or 4 where the instruction set
-  /// has no products of bfloat16.
+  /// Bytes that one bfloat16 activation takes where matmul_bf16_tile_columns reads it: 2, or 4 where the instruction
+  /// set has no products of bfloat16.
   std::int64_t packed_bytes = 0;
   /// Packs a row of activations for matmul_bf16_tile_columns. REQUIRES: the values are bfloat16 values; count is even.
   void (*pack_bf16)(const float* x, std::int64_t count, std::byte* out) noexcept;
   /// As matmul_tile_column for packed activations, `a_stride` bytes from row to row, and for `columns` columns of tiles
-  /// from `first_column` on: out[(c * m + i) * 32 + j] belongs to column first_column + c. Few rows read several columns
-  /// together, up to four of which are worth giving at once. Two steps of k at a time, the odd
-  /// one first: k = 1, 0, 3, 2, ..., and denormals count as zero, in operands and in sums, as they do on the card. That
-  /// is what vdpbf16ps computes, so that every ISA gives the same bits. REQUIRES: weights in BFLOAT16, BFLOAT8_B or
-  /// BFLOAT4_B; depth = 32 * w.tile_rows.
+  /// from `first_column` on: out[(c * m + i) * 32 + j] belongs to column first_column + c. Few rows read several
+  /// columns together, up to four of which are worth giving at once. Two steps of k at a time, the odd one first: k =
+  /// 1, 0, 3, 2, ..., and denormals count as zero, in operands and in sums, as they do on the card. That is what
+  /// vdpbf16ps computes, so that every ISA gives the same bits. REQUIRES: weights in BFLOAT16, BFLOAT8_B or BFLOAT4_B;
+  /// depth = 32 * w.tile_rows.
   void (*matmul_bf16_tile_columns)(const std::byte* a, std::int64_t a_stride, std::int64_t m, std::int64_t depth,
                                    const ConstTiles& w, std::int64_t first_column, std::int64_t columns,
                                    float* out) noexcept;
@@ -149,8 +149,9 @@ struct Kernels {
   /// LoFi: as matmul_bf16_tile_columns for activations from pack_int8. The 16 columns of half a tile get
   /// one exponent, the largest of the shared exponents of their 32 rows; a weight is the integer 16 * magnitude / 2^d
   /// under it, d being the distance of its own exponent, rounded to the nearest even, and zero for d >= 7: exact up to
-  /// d = 4. Half a tile whose largest exponent is below 7 counts as zero, one beyond 237 gives NaN. The 32 products of a tile are added as integers, exactly; tiles follow by one fused multiply-add each, k
-  /// ascending: every ISA gives the same bits. REQUIRES: weights in BFLOAT4_B; depth = 32 * w.tile_rows.
+  /// d = 4. Half a tile whose largest exponent is below 7 counts as zero, one beyond 237 gives NaN. The 32 products of
+  /// a tile are added as integers, exactly; tiles follow by one fused multiply-add each, k ascending: every ISA gives
+  /// the same bits. REQUIRES: weights in BFLOAT4_B; depth = 32 * w.tile_rows.
   void (*matmul_int8_tile_columns)(const std::byte* a, std::int64_t a_stride, std::int64_t m, std::int64_t depth,
                                    const ConstTiles& w, std::int64_t first_column, std::int64_t columns,
                                    float* out) noexcept;

@@ -13,7 +13,8 @@ namespace {
 
 std::int64_t tile_offset(std::int64_t row, std::int64_t column, std::int64_t tile_rows, std::int64_t tile_columns,
                          DataType dtype, TileOrder order) {
-  const std::int64_t index = order == TileOrder::RowMajor ? row * tile_columns + column : tile_position(tile_rows, tile_columns, row, column);
+  const std::int64_t index =
+      order == TileOrder::RowMajor ? row * tile_columns + column : tile_position(tile_rows, tile_columns, row, column);
   return index * tile_bytes(dtype);
 }
 

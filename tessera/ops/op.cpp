@@ -57,7 +57,8 @@ runtime::Stage for_each_tile(const TensorSpec& spec, std::function<void(const ru
   const std::int64_t columns = spec.tile_columns();
   const std::int64_t tiles = bands * columns;
   const std::int64_t all = spec.num_matrices() * tiles;
-  const std::int64_t of_unit = std::max<std::int64_t>(1, kElementsOfUnit / (std::min(height, kTileHeight) * kTileWidth));
+  const std::int64_t of_unit =
+      std::max<std::int64_t>(1, kElementsOfUnit / (std::min(height, kTileHeight) * kTileWidth));
   return {div_up(all, of_unit),
           [body = std::move(body), height, bands, columns, tiles, all, of_unit](const runtime::Unit& unit) {
             for (std::int64_t i = unit.index * of_unit; i < std::min((unit.index + 1) * of_unit, all); ++i) {
@@ -67,9 +68,9 @@ runtime::Stage for_each_tile(const TensorSpec& spec, std::function<void(const ru
               const std::int64_t inside = i % tiles - first * bands;
               const std::int64_t row = inside / step;
               body(unit, {.matrix = i / tiles,
-                               .row = row,
-                               .column = first + inside % step,
-                               .rows = std::min(kTileHeight, height - row * kTileHeight)});
+                          .row = row,
+                          .column = first + inside % step,
+                          .rows = std::min(kTileHeight, height - row * kTileHeight)});
             }
           }};
 }

@@ -39,9 +39,10 @@ struct TileAt {
   std::int64_t column;
   std::int64_t rows;
 };
-/// A stage over the tiles of a tensor of `spec`, body(unit, tile), in the order of memory: along a row the next tile is a
-/// power of two away, and the lines of a row would drive each other out of the cache.
-runtime::Stage for_each_tile(const TensorSpec& spec, std::function<void(const runtime::Unit& unit, const TileAt& tile)> body);
+/// A stage over the tiles of a tensor of `spec`, body(unit, tile), in the order of memory: along a row the next tile is
+/// a power of two away, and the lines of a row would drive each other out of the cache.
+runtime::Stage for_each_tile(const TensorSpec& spec,
+                             std::function<void(const runtime::Unit& unit, const TileAt& tile)> body);
 /// The first `rows` rows of a tile as [rows, 32].
 void load_tile_rows(const kernels::ConstTiles& tiles, std::int64_t tile_row, std::int64_t tile_column,
                     std::int64_t rows, float* out);

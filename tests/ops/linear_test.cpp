@@ -85,7 +85,8 @@ TEST_P(LinearOfFormats, ARowHasTheSameBitsAloneAndAmongOthers) {
   const auto rows = [&](std::int64_t first, std::int64_t count) {
     const auto* from = all.data.data() + first * 200;
     const HostTensor part{{1, 1, count, 200}, {from, from + count * 200}};
-    return to_host(linear(upload(part, GetParam().input), w, {.dtype = GetParam().output, .compute_kernel_config = kExact}));
+    return to_host(
+        linear(upload(part, GetParam().input), w, {.dtype = GetParam().output, .compute_kernel_config = kExact}));
   };
   const HostTensor together = rows(0, 70);
   for (const std::int64_t count : {1, 2, 7, 31, 32}) {

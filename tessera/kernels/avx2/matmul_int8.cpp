@@ -15,7 +15,8 @@ namespace tessera::kernels::avx2 {
 namespace {
 #include "tessera/kernels/generic/int8.inl"
 
-constexpr std::int64_t kBlockBytes = (kTileHeight + 1) * std::int64_t{sizeof(float)}; ///< of 32 activations and their scale
+constexpr std::int64_t kBlockBytes =
+    (kTileHeight + 1) * std::int64_t{sizeof(float)}; ///< of 32 activations and their scale
 
 struct WeightTile {
   float integers[kTileElements];
@@ -69,8 +70,8 @@ inline void multiply_tile(const std::byte* a, std::int64_t a_stride, std::int64_
   }
 }
 
-void multiply_column(const std::byte* a, std::int64_t a_stride, std::int64_t m, std::int64_t depth,
-                             const ConstTiles& w, std::int64_t tile_column, float* out) {
+void multiply_column(const std::byte* a, std::int64_t a_stride, std::int64_t m, std::int64_t depth, const ConstTiles& w,
+                     std::int64_t tile_column, float* out) {
   constexpr std::int64_t kTileBytes = tile_bytes(DataType::BFLOAT4_B);
   const std::byte* tile = w.data + tile_position(w.tile_rows, w.tile_columns, 0, tile_column) * kTileBytes;
   const std::int64_t step = tile_step(w.tile_columns, tile_column) * kTileBytes;

@@ -261,8 +261,8 @@ struct SafeExponents {
 };
 
 /// Few rows: each weight is decoded once, in registers. The shared exponents go to the activations, 32 of which one
-/// instruction scales, where they would cost one for each 32 weights. A pair of columns together, since a sum alone waits
-/// for its own last step; their tiles follow each other, left and right in turn.
+/// instruction scales, where they would cost one for each 32 weights. A pair of columns together, since a sum alone
+/// waits for its own last step; their tiles follow each other, left and right in turn.
 template <DataType D, int kRows, int kColumns>
 void stream(const std::uint16_t* a, std::int64_t a_stride, std::int64_t depth, const std::byte* tiles,
             const SafeExponents& safe, float* out) {
@@ -343,8 +343,8 @@ void stream(const std::uint16_t* a, std::int64_t a_stride, std::int64_t depth, c
 // 32 KiB, beside the activations that stream through it.
 constexpr std::int64_t kPanelDepth = 256;
 
-/// The weights that come next, fetched a few lines at a time between products: all at once would stall on memory, which a
-/// decode step of 32 users has time to hide.
+/// The weights that come next, fetched a few lines at a time between products: all at once would stall on memory, which
+/// a decode step of 32 users has time to hide.
 template <DataType D>
 class Ahead {
  public:
@@ -416,8 +416,8 @@ void multiply_rest(std::int64_t rows, const std::uint16_t* a, std::int64_t a_str
 }
 
 template <DataType D>
-void multiply_many(const std::uint16_t* a, std::int64_t a_stride, std::int64_t m, std::int64_t depth,
-                   Column<D> column, float* out) {
+void multiply_many(const std::uint16_t* a, std::int64_t a_stride, std::int64_t m, std::int64_t depth, Column<D> column,
+                   float* out) {
   alignas(64) __m512i panel[kPanelDepth / 2 * kHalves];
   for (std::int64_t start = 0; start < depth; start += kPanelDepth) {
     const std::int64_t steps = std::min(kPanelDepth, depth - start);
@@ -428,8 +428,8 @@ void multiply_many(const std::uint16_t* a, std::int64_t a_stride, std::int64_t m
     const std::int64_t shares = (m + kRowsOfTile - 1) / kRowsOfTile;
     for (std::int64_t share = 0, row = 0; share < shares; ++share) {
       const std::int64_t rows = (m - row + shares - share - 1) / (shares - share);
-      multiply_rest<kRowsOfTile>(rows, a + row * a_stride + start, a_stride, panel, steps / 2, start == 0,
-                                 ahead, out + row * kTileWidth);
+      multiply_rest<kRowsOfTile>(rows, a + row * a_stride + start, a_stride, panel, steps / 2, start == 0, ahead,
+                                 out + row * kTileWidth);
       row += rows;
     }
   }

@@ -92,8 +92,8 @@ struct HalfTile {
   }
 };
 
-/// Calls sink(quad, weights) for the integers of half a tile, 128 added. Inlined by force, like `sink`: a sum that a call
-/// reaches by reference lives in memory.
+/// Calls sink(quad, weights) for the integers of half a tile, 128 added. Inlined by force, like `sink`: a sum that a
+/// call reaches by reference lives in memory.
 template <typename Sink>
 [[gnu::always_inline]] inline void for_each_quad(const std::byte* tile, std::int64_t half, const HalfTile& exponents,
                                                  const Sink& sink) {
@@ -111,8 +111,8 @@ template <typename Sink>
       constexpr int kAndOr = 0xEA; // (placed & 15) | steps
       const __m512i index = _mm512_ternarylogic_epi32(_mm512_srlv_epi32(placed, odd_columns), _mm512_set1_epi8(0x0F),
                                                       _mm512_set1_epi32(exponents.steps[quad]), kAndOr);
-      sink(quad, _mm512_permutex2var_epi8(_mm512_load_si512(kTable.data()), index,
-                                          _mm512_load_si512(kTable.data() + 64)));
+      sink(quad,
+           _mm512_permutex2var_epi8(_mm512_load_si512(kTable.data()), index, _mm512_load_si512(kTable.data() + 64)));
     }
   }
 }
@@ -122,9 +122,10 @@ void decode(const std::byte* tile, WeightTile& out) {
     const HalfTile exponents(tile, half);
     out.base_bits[half] = exponents.base_bits;
     out.base[half] = exponents.base;
-    for_each_quad(tile, half, exponents,
-                  [&](std::int64_t quad, __m512i weights)
-                      __attribute__((always_inline)) { out.quads[quad][half] = weights; });
+    for_each_quad(
+        tile, half, exponents, [&](std::int64_t quad, __m512i weights) __attribute__((always_inline)) {
+          out.quads[quad][half] = weights;
+        });
   }
 }
 
@@ -134,7 +135,8 @@ inline __m512i four_activations(const std::int8_t* a) {
   return _mm512_set1_epi32(bytes);
 }
 
-/// sum + w * a, four products a lane: w unsigned, a signed. The intrinsic makes GCC 12 copy and spill the sums of a register tile.
+/// sum + w * a, four products a lane: w unsigned, a signed. The intrinsic makes GCC 12 copy and spill the sums of a
+/// register tile.
 inline __m512i add_products(__m512i sum, __m512i w, __m512i a) {
   asm("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(w), "v"(a));
   return sum;

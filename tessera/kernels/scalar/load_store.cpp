@@ -45,10 +45,12 @@ void store_group(DataType dtype, const float* in, std::byte* tile, std::int64_t 
 }
 
 const std::byte* tile_at(const ConstTiles& tiles, std::int64_t tile_row, std::int64_t tile_column) {
-  return tiles.data + tile_position(tiles.tile_rows, tiles.tile_columns, tile_row, tile_column) * tile_bytes(tiles.dtype);
+  return tiles.data +
+         tile_position(tiles.tile_rows, tiles.tile_columns, tile_row, tile_column) * tile_bytes(tiles.dtype);
 }
 std::byte* tile_at(const Tiles& tiles, std::int64_t tile_row, std::int64_t tile_column) {
-  return tiles.data + tile_position(tiles.tile_rows, tiles.tile_columns, tile_row, tile_column) * tile_bytes(tiles.dtype);
+  return tiles.data +
+         tile_position(tiles.tile_rows, tiles.tile_columns, tile_row, tile_column) * tile_bytes(tiles.dtype);
 }
 
 } // namespace
@@ -95,8 +97,8 @@ void load_tile_transposed(const ConstTiles& tiles, std::int64_t tile_row, std::i
   }
 }
 
-void store_tile(const Tiles& tiles, std::int64_t tile_row, std::int64_t tile_column, std::int64_t rows,
-                const float* in, std::int64_t stride) noexcept {
+void store_tile(const Tiles& tiles, std::int64_t tile_row, std::int64_t tile_column, std::int64_t rows, const float* in,
+                std::int64_t stride) noexcept {
   std::byte* tile = tile_at(tiles, tile_row, tile_column);
   constexpr std::array<float, kTileWidth> kZeros{};
   for (std::int64_t row = 0; row < kTileHeight; ++row) {

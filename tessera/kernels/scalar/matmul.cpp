@@ -35,7 +35,7 @@ float without_denormal(float value) {
 }
 
 void multiply_bf16_column(const std::byte* a, std::int64_t a_stride, std::int64_t m, std::int64_t depth,
-                             const ConstTiles& w, std::int64_t tile_column, float* out) {
+                          const ConstTiles& w, std::int64_t tile_column, float* out) {
   std::fill(out, out + m * kTileWidth, 0.0F);
   std::array<float, kTileElements> tile;
   for (std::int64_t start = 0; start < depth; start += kTileHeight) {

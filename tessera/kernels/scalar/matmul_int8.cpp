@@ -32,7 +32,8 @@ struct IntegerTile {
   explicit IntegerTile(const std::byte* tile) {
     for (std::int64_t half = 0; half < 2; ++half) {
       int most = 0;
-      for (std::int64_t row = 0; row < kTileHeight; ++row) most = std::max(most, static_cast<int>(tile[group_of(row, half)]));
+      for (std::int64_t row = 0; row < kTileHeight; ++row)
+        most = std::max(most, static_cast<int>(tile[group_of(row, half)]));
       scale[static_cast<std::size_t>(half)] = most > 237 ? std::numeric_limits<float>::quiet_NaN()
                                               : most < 7 ? 0.0F
                                                          : std::ldexp(1.0F, most - 133);
@@ -48,11 +49,12 @@ struct IntegerTile {
   }
 };
 
-void multiply_column(const std::byte* a, std::int64_t a_stride, std::int64_t m, std::int64_t depth,
-                             const ConstTiles& w, std::int64_t tile_column, float* out) {
+void multiply_column(const std::byte* a, std::int64_t a_stride, std::int64_t m, std::int64_t depth, const ConstTiles& w,
+                     std::int64_t tile_column, float* out) {
   std::fill(out, out + m * kTileWidth, 0.0F);
   for (std::int64_t tile_row = 0; tile_row < depth / kTileHeight; ++tile_row) {
-    const IntegerTile tile(w.data + tile_position(w.tile_rows, w.tile_columns, tile_row, tile_column) * tile_bytes(w.dtype));
+    const IntegerTile tile(w.data +
+                           tile_position(w.tile_rows, w.tile_columns, tile_row, tile_column) * tile_bytes(w.dtype));
     for (std::int64_t i = 0; i < m; ++i) {
       const std::byte* block = a + i * a_stride + tile_row * kBlockBytes;
       float scale;

@@ -19,7 +19,11 @@ struct Extents {
 
 /// The rows of a as the kernel reads them, in the program's scratch memory.
 struct Panel {
-  enum class Arithmetic { FP32, BF16, INT8 }; ///< matmul_tile_column, matmul_bf16_tile_columns, matmul_int8_tile_columns
+  enum class Arithmetic {
+    FP32,
+    BF16,
+    INT8
+  }; ///< matmul_tile_column, matmul_bf16_tile_columns, matmul_int8_tile_columns
 
   Arithmetic arithmetic;
   std::int64_t tile_bytes; ///< of 32 values of a row
@@ -123,8 +127,8 @@ void multiply_columns(const std::byte* packed, const Panel& panel, const Extents
   }
 }
 
-/// Brings the tiles of the output near while the weights stream by, which drive them out of the cache at each step. With
-/// few rows, most of the bytes written are padding.
+/// Brings the tiles of the output near while the weights stream by, which drive them out of the cache at each step.
+/// With few rows, most of the bytes written are padding.
 void expect_writes(const kernels::Tiles& out, std::int64_t first, std::int64_t columns) {
   const std::int64_t bytes = tile_bytes(out.dtype);
   for (std::int64_t column = first; column < first + columns; ++column) {
