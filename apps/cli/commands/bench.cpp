@@ -263,7 +263,8 @@ int run(Options options) {
   const std::int64_t users = options.batch.empty() ? 1 : *std::max_element(options.batch.begin(), options.batch.end());
   models::LoadOptions load{.precision = options.model.precision,
                            .context = options.model.context > 0 ? options.model.context : longest,
-                           .max_users = users};
+                           .max_users = users,
+                           .weight_cache = weight_cache_of(options.model)};
   if (options.random_weights) load.random_seed = options.seed;
   const auto start = std::chrono::steady_clock::now();
   const auto model = load_model(device, checkpoint, load);
