@@ -50,18 +50,6 @@ inline Vec keep_weights(Vec sum, Vec low, Vec high, std::byte* out) {
   return add(sum, add(first, second));
 }
 
-/// Denormals are zero, in operands and in sums.
-class MultiplyMode {
- public:
-  MultiplyMode() : before_(_mm_getcsr()) { _mm_setcsr(before_ | 0x8040); }
-  ~MultiplyMode() { _mm_setcsr(before_); }
-  MultiplyMode(const MultiplyMode&) = delete;
-  MultiplyMode& operator=(const MultiplyMode&) = delete;
-
- private:
-  unsigned before_;
-};
-
 /// Asks for one tile, where there is one.
 inline void ask_for(const TileRow& ahead, std::int64_t column) {
   const ConstTiles& tiles = ahead.tiles;

@@ -23,18 +23,6 @@ constexpr std::int64_t kPair = 2;                         ///< columns of tiles 
 constexpr int kLowestSafeExponent = 7;
 constexpr int kHighestSafeExponent = 254;
 
-/// Denormals are zero, in operands and in sums.
-class MultiplyMode {
- public:
-  MultiplyMode() : before_(_mm_getcsr()) { _mm_setcsr(before_ | 0x8040); }
-  ~MultiplyMode() { _mm_setcsr(before_); }
-  MultiplyMode(const MultiplyMode&) = delete;
-  MultiplyMode& operator=(const MultiplyMode&) = delete;
-
- private:
-  unsigned before_;
-};
-
 /// The codes of a tile as signed bytes, face by face.
 template <DataType D>
 inline void read_codes(const std::byte* tile, std::byte* codes) {

@@ -236,4 +236,17 @@ inline void transpose(Vec (&rows)[kLanes]) {
   }
 }
 
+/// Denormals are zero, in operands and in sums, as long as this lives: the arithmetic of bfloat16 products
+/// (kernels.hpp).
+class MultiplyMode {
+ public:
+  MultiplyMode() : before_(_mm_getcsr()) { _mm_setcsr(before_ | 0x8040); }
+  ~MultiplyMode() { _mm_setcsr(before_); }
+  MultiplyMode(const MultiplyMode&) = delete;
+  MultiplyMode& operator=(const MultiplyMode&) = delete;
+
+ private:
+  unsigned before_;
+};
+
 } // namespace tessera::kernels::avx2
