@@ -15,9 +15,9 @@ constexpr std::int64_t kElementsOfUnit = 4096;
 
 } // namespace
 
-OpRecord describe(std::initializer_list<Operand> inputs, std::initializer_list<Operand> outputs, Attributes attributes,
-                  OpWork work) {
-  OpRecord record{.attributes = std::move(attributes), .work = work};
+OpRecord describe(std::initializer_list<Operand> inputs, std::initializer_list<Operand> outputs, OpDetails details) {
+  const OpWork work = details.work;
+  OpRecord record{.attributes = std::move(details.attributes), .work = work};
   const bool count_bytes = work.dram_read_bytes == 0 && work.dram_write_bytes == 0 && work.l1_bytes == 0;
   const auto count = [&](const Tensor& tensor, std::int64_t OpWork::*dram_bytes) {
     if (!count_bytes) return;
@@ -34,6 +34,26 @@ OpRecord describe(std::initializer_list<Operand> inputs, std::initializer_list<O
     count(tensor, &OpWork::dram_write_bytes);
   }
   return record;
+}
+
+std::uint64_t program_key(std::string_view name, std::initializer_list<Operand> inputs,
+                          std::initializer_list<Operand> outputs) {
+  std::uint64_t key = std::hash<std::string_view>{}(name);
+  const auto mix = [&key](std::int64_t value) {
+    key = (key ^ static_cast<std::uint64_t>(value)) * 0x9E3779B97F4A7C15U; // Fibonacci hashing
+    key ^= key >> 32;
+  };
+  for (const auto& operands : {inputs, outputs}) {
+    for (const Operand& operand : operands) {
+      mix(operand.tensor.defined());
+      if (!operand.tensor.defined()) continue;
+      const TensorSpec& spec = operand.tensor.spec();
+      for (const std::int64_t extent : spec.shape.extents()) mix(extent);
+      mix(static_cast<std::int64_t>(spec.dtype) << 8 | static_cast<std::int64_t>(spec.layout) << 4 |
+          static_cast<std::int64_t>(spec.memory_config.buffer_type));
+    }
+  }
+  return key;
 }
 
 runtime::Stage for_each_row(const Tensor& output, std::function<void(std::int64_t, std::int64_t, std::int64_t)> body) {

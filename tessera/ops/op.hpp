@@ -22,10 +22,27 @@ struct Operand {
 
 using Attributes = std::vector<std::pair<std::string, AttributeValue>>;
 
-/// An op's record: operands, attributes and work. The bytes moved are filled in from the operands, each read or written
+/// What an op's record says beyond its operands. The bytes moved are filled in from the operands, each read or written
 /// once in whole, unless `work` already counts some (caches, tables: of which an op touches a part).
-OpRecord describe(std::initializer_list<Operand> inputs, std::initializer_list<Operand> outputs,
-                  Attributes attributes = {}, OpWork work = {});
+struct OpDetails {
+  Attributes attributes;
+  OpWork work;
+};
+OpRecord describe(std::initializer_list<Operand> inputs, std::initializer_list<Operand> outputs, OpDetails details);
+
+/// What the card's program cache tells programs apart by: the op's name and its operands' specs.
+std::uint64_t program_key(std::string_view name, std::initializer_list<Operand> inputs,
+                          std::initializer_list<Operand> outputs);
+
+/// Queues an op's program (name, stages, scratch_bytes) on the current queue. `make_details` returns the OpDetails and
+/// is called, here, only when somebody wants the record.
+template <typename MakeDetails>
+void launch(runtime::MeshDevice& device, runtime::Program program, std::initializer_list<Operand> inputs,
+            std::initializer_list<Operand> outputs, MakeDetails&& make_details) {
+  program.key = program_key(program.name, inputs, outputs);
+  program.scope = device.scope();
+  device.queue().enqueue(std::move(program), [&] { return describe(inputs, outputs, make_details()); });
+}
 
 /// A stage over the rows of a TILE tensor's matrices: body(chip, matrix, row) for each row of the logical shape. Rows
 /// of the padding are cleared.

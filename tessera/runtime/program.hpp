@@ -34,6 +34,7 @@ struct Program {
   ProgramKind kind = ProgramKind::OP;
   std::vector<Stage> stages;
   std::int64_t scratch_bytes = 0; ///< host memory that the stages share, of each chip
+  std::uint64_t key = 0;          ///< what the program cache knows it by
   std::string scope;              ///< module path, for errors
   OpRecord record;                ///< empty unless the queue is observed
 };

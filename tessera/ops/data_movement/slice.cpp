@@ -22,13 +22,15 @@ Tensor slice_rows(const Tensor& input_tensor, std::int64_t first, std::int64_t l
     kernels::kernels().load_row(in.tiles(chip, matrix), first + row, 0, width, values);
     kernels::kernels().store_row(out.tiles(chip, matrix), row, values, width);
   };
-  device.queue().enqueue({.name = "slice", .stages = {for_each_row(output, body)}, .scope = device.scope()}, [&] {
-    const bool dram = spec.memory_config.buffer_type == BufferType::DRAM;
-    const std::int64_t bytes = spec.size_bytes();
-    return describe(
-        {{"input_tensor", input_tensor}}, {{"output", output}}, {{"first_row", first}, {"last_row", last}},
-        {.dram_read_bytes = dram ? bytes : 0, .dram_write_bytes = dram ? bytes : 0, .l1_bytes = dram ? 0 : 2 * bytes});
-  });
+  launch(device, {.name = "slice", .stages = {for_each_row(output, body)}}, {{"input_tensor", input_tensor}},
+         {{"output", output}}, [&] {
+           const bool dram = spec.memory_config.buffer_type == BufferType::DRAM;
+           const std::int64_t bytes = spec.size_bytes();
+           return OpDetails{{{"first_row", first}, {"last_row", last}},
+                            {.dram_read_bytes = dram ? bytes : 0,
+                             .dram_write_bytes = dram ? bytes : 0,
+                             .l1_bytes = dram ? 0 : 2 * bytes}};
+         });
   return output;
 }
 

@@ -34,11 +34,11 @@ Tensor binary(std::string_view name, RowFunction kernels::Kernels::*function, co
     (isa.*function)(x, y, count, x);
     isa.store_tile(out.tiles(chip, tile.matrix), tile.row, tile.column, tile.rows, x, kTileWidth);
   };
-  device.queue().enqueue({.name = name, .stages = {for_each_tile(spec, body)}, .scope = device.scope()}, [&] {
-    return describe({{"input_tensor_a", a}, {"input_tensor_b", b}}, {{"output", output}},
-                    {{"input_tensor_a_activation", std::string(silu ? "SILU" : "NONE")}},
-                    {.vector_flops = (silu ? 5 : 1) * a.shape().volume()});
-  });
+  launch(device, {.name = name, .stages = {for_each_tile(spec, body)}}, {{"input_tensor_a", a}, {"input_tensor_b", b}},
+         {{"output", output}}, [&] {
+           return OpDetails{{{"input_tensor_a_activation", std::string(silu ? "SILU" : "NONE")}},
+                            {.vector_flops = (silu ? 5 : 1) * a.shape().volume()}};
+         });
   return output;
 }
 

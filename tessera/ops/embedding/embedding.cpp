@@ -48,12 +48,12 @@ Tensor embedding(const Tensor& ids, const Tensor& weight, const EmbeddingOptions
     const float* values = id < 0 ? nullptr : table_row(table, chip, id, width, runtime::thread_scratch(width));
     kernels::kernels().store_row(out.tiles(chip, matrix), row, values, id < 0 ? 0 : width);
   };
-  ids.device().queue().enqueue(
-      {.name = "embedding", .stages = {for_each_row(output, body)}, .scope = ids.device().scope()}, [&] {
-        const std::int64_t row_bytes = weight.spec().page_bytes();
-        return describe({{"input_tensor", ids}, {"weight", weight}}, {{"output", output}}, {},
-                        {.dram_read_bytes = ids.shape().volume() * row_bytes, .dram_write_bytes = spec.size_bytes()});
-      });
+  launch(ids.device(), {.name = "embedding", .stages = {for_each_row(output, body)}},
+         {{"input_tensor", ids}, {"weight", weight}}, {{"output", output}}, [&] {
+           const std::int64_t row_bytes = weight.spec().page_bytes();
+           return OpDetails{
+               .work = {.dram_read_bytes = ids.shape().volume() * row_bytes, .dram_write_bytes = spec.size_bytes()}};
+         });
   return output;
 }
 

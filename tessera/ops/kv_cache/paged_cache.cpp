@@ -74,12 +74,10 @@ void paged_fill_cache(const Tensor& cache, const Tensor& input, const Tensor& pa
       store_position(cache, pages, unit.chip, user_pages, head, position, values);
     }
   };
-  device.queue().enqueue(
-      {.name = "paged_fill_cache", .stages = {{pages.heads * units, body}}, .scope = device.scope()}, [&] {
-        return describe({{"cache_tensor", cache}, {"input_tensor", input}, {"page_table", page_table}},
-                        {{"output", cache}}, {{"batch_idx", batch_idx}},
-                        write_work(cache, input, input.spec().num_pages()));
-      });
+  launch(device, {.name = "paged_fill_cache", .stages = {{pages.heads * units, body}}},
+         {{"cache_tensor", cache}, {"input_tensor", input}, {"page_table", page_table}}, {{"output", cache}}, [&] {
+           return OpDetails{{{"batch_idx", batch_idx}}, write_work(cache, input, input.spec().num_pages())};
+         });
 }
 
 void paged_update_cache(const Tensor& cache, const Tensor& input, const Tensor& update_idxs, const Tensor& page_table) {
@@ -105,14 +103,14 @@ void paged_update_cache(const Tensor& cache, const Tensor& input, const Tensor& 
       store_position(cache, pages, unit.chip, user_pages, head, position, values);
     }
   };
-  device.queue().enqueue({.name = "paged_update_cache", .stages = {{users, body}}, .scope = device.scope()}, [&] {
-    return describe({{"cache_tensor", cache},
-                     {"input_tensor", input},
-                     {"update_idxs_tensor", update_idxs},
-                     {"page_table", page_table}},
-                    {{"output", cache}}, {},
-                    write_work(cache, input, users * pages.heads * cache.spec().tile_columns()));
-  });
+  launch(device, {.name = "paged_update_cache", .stages = {{users, body}}},
+         {{"cache_tensor", cache},
+          {"input_tensor", input},
+          {"update_idxs_tensor", update_idxs},
+          {"page_table", page_table}},
+         {{"output", cache}}, [&] {
+           return OpDetails{.work = write_work(cache, input, users * pages.heads * cache.spec().tile_columns())};
+         });
 }
 
 } // namespace tessera::ops

@@ -186,19 +186,17 @@ Tensor linear(const Tensor& input_tensor_a, const Tensor& weight, const LinearOp
   Tensor output = Tensor::allocate(device, spec, "linear");
   const Panel panel(input_tensor_a.dtype(), weight.dtype(), compute.math_fidelity, extents);
 
-  device.queue().enqueue(
-      {.name = "linear",
-       .stages = {pack_rows(input_tensor_a, panel), multiply(weight, options.bias, output, extents, panel)},
-       .scratch_bytes = extents.rows * panel.row_bytes,
-       .scope = device.scope()},
-      [&] {
-        return describe(
-            {{"input_tensor_a", input_tensor_a}, {"weight", weight}, {"bias", options.bias}}, {{"output", output}},
-            {{"math_fidelity", std::string(to_string(compute.math_fidelity))},
-             {"fp32_dest_acc_en", compute.fp32_dest_acc_en},
-             {"packer_l1_acc", compute.packer_l1_acc}},
-            {.matmul_flops = 2 * extents.rows * extents.depth * extents.columns, .fidelity = compute.math_fidelity});
-      });
+  launch(device,
+         {.name = "linear",
+          .stages = {pack_rows(input_tensor_a, panel), multiply(weight, options.bias, output, extents, panel)},
+          .scratch_bytes = extents.rows * panel.row_bytes},
+         {{"input_tensor_a", input_tensor_a}, {"weight", weight}, {"bias", options.bias}}, {{"output", output}}, [&] {
+           return OpDetails{
+               {{"math_fidelity", std::string(to_string(compute.math_fidelity))},
+                {"fp32_dest_acc_en", compute.fp32_dest_acc_en},
+                {"packer_l1_acc", compute.packer_l1_acc}},
+               {.matmul_flops = 2 * extents.rows * extents.depth * extents.columns, .fidelity = compute.math_fidelity}};
+         });
   return output;
 }
 

@@ -26,10 +26,11 @@ Tensor rms_norm(const Tensor& input_tensor, const Tensor& weight, const RmsNormO
     isa.rms_norm(x, g, epsilon, width, x);
     isa.store_row(out.tiles(chip, matrix), row, x, width);
   };
-  device.queue().enqueue({.name = "rms_norm", .stages = {for_each_row(output, body)}, .scope = device.scope()}, [&] {
-    return describe({{"input_tensor", input_tensor}, {"weight", weight}}, {{"output", output}},
-                    {{"epsilon", double{options.epsilon}}}, {.vector_flops = 4 * input_tensor.shape().volume()});
-  });
+  launch(
+      device, {.name = "rms_norm", .stages = {for_each_row(output, body)}},
+      {{"input_tensor", input_tensor}, {"weight", weight}}, {{"output", output}}, [&] {
+        return OpDetails{{{"epsilon", double{options.epsilon}}}, {.vector_flops = 4 * input_tensor.shape().volume()}};
+      });
   return output;
 }
 

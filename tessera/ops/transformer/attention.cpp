@@ -87,16 +87,11 @@ Tensor scaled_dot_product_attention(const Tensor& q, const Tensor& k, const Tens
                          .threads = device.queue().threads(),
                          .options = options};
   AttentionStages stages = fit_bf16(q, k, v) ? prefill_in_bf16(work) : prefill_in_fp32(work);
-  device.queue().enqueue(
-      {.name = kName,
-       .stages = std::move(stages.stages),
-       .scratch_bytes = stages.scratch_bytes,
-       .scope = device.scope()},
-      [&] {
-        return describe({{"input_tensor_q", q}, {"input_tensor_k", k}, {"input_tensor_v", v}}, {{"output", output}},
-                        attributes_of(options),
-                        {.matmul_flops = 4 * heads * head_dim * causal_pairs(length, options.sliding_window_size)});
-      });
+  launch(device, {.name = kName, .stages = std::move(stages.stages), .scratch_bytes = stages.scratch_bytes},
+         {{"input_tensor_q", q}, {"input_tensor_k", k}, {"input_tensor_v", v}}, {{"output", output}}, [&] {
+           return OpDetails{attributes_of(options),
+                            {.matmul_flops = 4 * heads * head_dim * causal_pairs(length, options.sliding_window_size)}};
+         });
   return output;
 }
 
@@ -147,21 +142,17 @@ Tensor paged_scaled_dot_product_attention_decode(const Tensor& q, const Tensor& 
                         .threads = device.queue().threads(),
                         .options = options};
   AttentionStages stages = fit_bf16(q, k_cache, v_cache) ? decode_in_bf16(work) : decode_in_fp32(work);
-  device.queue().enqueue({.name = kName,
-                          .stages = std::move(stages.stages),
-                          .scratch_bytes = stages.scratch_bytes,
-                          .scope = device.scope()},
-                         [&] {
-                           // The cache is counted as read in whole: how far it is filled stands in cur_pos, which only
-                           // the device knows.
-                           return describe({{"input_tensor_q", q},
-                                            {"input_tensor_k", k_cache},
-                                            {"input_tensor_v", v_cache},
-                                            {"cur_pos_tensor", cur_pos},
-                                            {"page_table_tensor", page_table}},
-                                           {{"output", output}}, attributes_of(options),
-                                           {.matmul_flops = 4 * users * heads * head_dim * work.capacity()});
-                         });
+  launch(device, {.name = kName, .stages = std::move(stages.stages), .scratch_bytes = stages.scratch_bytes},
+         {{"input_tensor_q", q},
+          {"input_tensor_k", k_cache},
+          {"input_tensor_v", v_cache},
+          {"cur_pos_tensor", cur_pos},
+          {"page_table_tensor", page_table}},
+         {{"output", output}}, [&] {
+           // The cache is counted as read in whole: how far it is filled stands in cur_pos, which only the device
+           // knows.
+           return OpDetails{attributes_of(options), {.matmul_flops = 4 * users * heads * head_dim * work.capacity()}};
+         });
   return output;
 }
 

@@ -45,14 +45,13 @@ QkvHeads create_heads(std::string_view name, Rows rows, const Tensor& input, con
   };
   QkvHeads heads{allocate(options.num_heads, "q"), allocate(options.num_kv_heads, "k"),
                  allocate(options.num_kv_heads, "v")};
-  device.queue().enqueue({.name = name,
-                          .stages = {split(input, heads.q, 0, rows), split(input, heads.k, options.num_heads, rows),
-                                     split(input, heads.v, options.num_heads + options.num_kv_heads, rows)},
-                          .scope = device.scope()},
-                         [&] {
-                           return describe({{"input_tensor", input}}, {{"q", heads.q}, {"k", heads.k}, {"v", heads.v}},
-                                           {{"num_heads", options.num_heads}, {"num_kv_heads", options.num_kv_heads}});
-                         });
+  launch(device,
+         {.name = name,
+          .stages = {split(input, heads.q, 0, rows), split(input, heads.k, options.num_heads, rows),
+                     split(input, heads.v, options.num_heads + options.num_kv_heads, rows)}},
+         {{"input_tensor", input}}, {{"q", heads.q}, {"k", heads.k}, {"v", heads.v}}, [&] {
+           return OpDetails{{{"num_heads", options.num_heads}, {"num_kv_heads", options.num_kv_heads}}};
+         });
   return heads;
 }
 
@@ -77,9 +76,8 @@ Tensor concat_heads(std::string_view name, Rows rows, const Tensor& input) {
     }
     kernels::kernels().store_row(out.tiles(chip), token, values, heads * head_dim);
   };
-  device.queue().enqueue({.name = name, .stages = {for_each_row(output, body)}, .scope = device.scope()}, [&] {
-    return describe({{"input_tensor", input}}, {{"output", output}});
-  });
+  launch(device, {.name = name, .stages = {for_each_row(output, body)}}, {{"input_tensor", input}},
+         {{"output", output}}, [] { return OpDetails{}; });
   return output;
 }
 

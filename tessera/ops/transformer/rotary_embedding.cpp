@@ -34,10 +34,10 @@ Tensor rotary_embedding_llama(const Tensor& input_tensor, const Tensor& cos, con
     isa.rotate_pairs(x, c, s, head_dim, x);
     isa.store_row(out.tiles(chip, matrix), row, x, head_dim);
   };
-  device.queue().enqueue({.name = kName, .stages = {for_each_row(output, body)}, .scope = device.scope()}, [&] {
-    return describe({{"input_tensor", input_tensor}, {"cos", cos}, {"sin", sin}}, {{"output", output}},
-                    {{"is_decode_mode", is_decode_mode}}, {.vector_flops = 3 * shape.volume()});
-  });
+  launch(device, {.name = kName, .stages = {for_each_row(output, body)}},
+         {{"input_tensor", input_tensor}, {"cos", cos}, {"sin", sin}}, {{"output", output}}, [&] {
+           return OpDetails{{{"is_decode_mode", is_decode_mode}}, {.vector_flops = 3 * shape.volume()}};
+         });
   return output;
 }
 
