@@ -49,21 +49,21 @@ nlohmann::json to_json(const OpRecord& record) {
 } // namespace
 
 OpListing::OpListing(runtime::MeshDevice& device) : device_(device) {
-  device_.queue().add_observer(*this);
+  device_.add_observer(*this);
 }
 
 OpListing::~OpListing() {
   finish_step();
 }
 
-void OpListing::after(runtime::MeshDevice&, const OpRecord& record, std::chrono::nanoseconds host_time) {
+void OpListing::after(runtime::MeshDevice&, const OpRecord& record, const runtime::ProgramRun& run) {
   nlohmann::json op = to_json(record);
-  op["host_time_ns"] = host_time.count();
+  op["host_time_ns"] = run.time().count();
   ops_.push_back(std::move(op));
 }
 
 void OpListing::finish_step() {
-  if (attached_) device_.queue().remove_observer(*this);
+  if (attached_) device_.remove_observer(*this);
   attached_ = false;
 }
 

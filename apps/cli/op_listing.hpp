@@ -13,7 +13,7 @@ class OpListing : public runtime::QueueObserver {
   explicit OpListing(runtime::MeshDevice& device);
   ~OpListing() override;
 
-  void after(runtime::MeshDevice& device, const OpRecord& record, std::chrono::nanoseconds host_time) override;
+  void after(runtime::MeshDevice& device, const OpRecord& record, const runtime::ProgramRun& run) override;
   /// Ends the listing; waits for the queue. Later calls do nothing.
   void finish_step();
 

@@ -8,20 +8,16 @@
 namespace tessera::base {
 namespace {
 
+using Clock = std::chrono::steady_clock;
+
 // A worker that has just ended a job looks this often for the next one before it sleeps: some 20 microseconds, the gap
 // between two ops of a decode step. A sleeping thread costs about 50 to wake.
 constexpr int kSpins = 2000;
 
-inline void pause() {
-#if defined(__x86_64__)
-  __builtin_ia32_pause();
-#endif
-}
-
 } // namespace
 
 ThreadPool::ThreadPool(int threads) {
-  for (int i = 1; i < threads; ++i) workers_.emplace_back([this] { work(); });
+  for (int i = 1; i < threads; ++i) workers_.emplace_back([this, i] { work(i); });
 }
 
 ThreadPool::~ThreadPool() {
@@ -64,6 +60,13 @@ bool ThreadPool::Share::empty() const {
   return static_cast<std::uint32_t>(range) >= static_cast<std::uint32_t>(range >> 32);
 }
 
+ThreadPool::Job::Job(const std::function<void(std::int64_t)>& work, int threads, bool with_spans)
+    : body(&work), helpers_wanted(threads - 1), timed(with_spans) {
+  const auto count = static_cast<std::size_t>(threads);
+  if (count > few.size()) many = std::vector<Share>(count);
+  shares = count > few.size() ? std::span<Share>(many) : std::span<Share>(few).first(count);
+}
+
 void ThreadPool::run_unit(Job& job, std::int64_t unit) {
   if (job.failed.load(std::memory_order_relaxed)) return;
   try {
@@ -73,25 +76,31 @@ void ThreadPool::run_unit(Job& job, std::int64_t unit) {
   }
 }
 
-void ThreadPool::run(Job& job, std::size_t own_share) {
+void ThreadPool::run(Job& job, std::size_t own_share, int thread) {
+  WorkSpan& span = job.shares[own_share].span;
+  if (job.timed) span = {.thread = thread, .begin = Clock::now(), .end = {}};
   for (std::int64_t unit = job.shares[own_share].take_first(); unit >= 0; unit = job.shares[own_share].take_first())
     run_unit(job, unit);
   for (std::size_t i = 1; i < job.shares.size(); ++i) {
     Share& other = job.shares[(own_share + i) % job.shares.size()];
     for (std::int64_t unit = other.take_last(); unit >= 0; unit = other.take_last()) run_unit(job, unit);
   }
+  if (job.timed) span.end = Clock::now();
 }
 
-void ThreadPool::parallel_for(std::int64_t units, int max_threads, const std::function<void(std::int64_t)>& body) {
+void ThreadPool::parallel_for(std::int64_t units, int max_threads, const std::function<void(std::int64_t)>& body,
+                              std::vector<WorkSpan>* spans) {
   const auto useful = static_cast<int>(std::min<std::int64_t>({units, max_threads, threads()}));
   if (useful <= 1) {
+    const Clock::time_point begin = spans == nullptr ? Clock::time_point{} : Clock::now();
     for (std::int64_t unit = 0; unit < units; ++unit) body(unit);
+    if (spans != nullptr) spans->push_back({.thread = 0, .begin = begin, .end = Clock::now()});
     return;
   }
   // A share's bounds are halves of one atomic word.
   require(units <= std::numeric_limits<std::uint32_t>::max(),
           "[thread_pool] at most 2^32 - 1 units are possible; received {}", units);
-  Job job{.body = &body, .helpers_wanted = useful - 1, .shares = std::vector<Share>(static_cast<std::size_t>(useful))};
+  Job job(body, useful, spans != nullptr);
   for (std::int64_t i = 0; i < useful; ++i) {
     job.shares[static_cast<std::size_t>(i)].set(static_cast<std::uint32_t>(units * i / useful),
                                                 static_cast<std::uint32_t>(units * (i + 1) / useful));
@@ -102,7 +111,7 @@ void ThreadPool::parallel_for(std::int64_t units, int max_threads, const std::fu
     posted_.fetch_add(1, std::memory_order_release);
   }
   wake_.notify_all();
-  run(job, 0);
+  run(job, 0, 0);
   {
     std::lock_guard lock(mutex_);
     std::erase(jobs_, &job); // nobody joins from here on
@@ -110,12 +119,15 @@ void ThreadPool::parallel_for(std::int64_t units, int max_threads, const std::fu
   for (int spin = 0; job.helping.load(std::memory_order_acquire) > 0; ++spin) {
     // A helper still runs its last unit. Yield in the end: it may share this core.
     if (spin < kSpins) {
-      pause();
+      spin_pause();
     } else {
       std::this_thread::yield();
     }
   }
   if (job.error) std::rethrow_exception(job.error);
+  if (spans == nullptr) return;
+  const auto joined = static_cast<std::size_t>(job.joined.load(std::memory_order_relaxed));
+  for (const Share& share : job.shares.first(joined)) spans->push_back(share.span);
 }
 
 ThreadPool::Job* ThreadPool::take_job() {
@@ -130,16 +142,16 @@ ThreadPool::Job* ThreadPool::take_job() {
   return nullptr;
 }
 
-void ThreadPool::work() {
+void ThreadPool::work(int thread) {
   std::unique_lock lock(mutex_);
   while (!stopping_) {
     if (Job* job = take_job()) {
       lock.unlock();
-      run(*job, static_cast<std::size_t>(job->joined.fetch_add(1, std::memory_order_relaxed)));
+      run(*job, static_cast<std::size_t>(job->joined.fetch_add(1, std::memory_order_relaxed)), thread);
       job->helping.fetch_sub(1, std::memory_order_release);
       const std::uint64_t seen = posted_.load(std::memory_order_acquire);
       for (int spin = 0; spin < kSpins && posted_.load(std::memory_order_acquire) == seen && !stop_spinning_; ++spin)
-        pause();
+        spin_pause();
       lock.lock();
     } else {
       wake_.wait(lock);

@@ -1,15 +1,32 @@
 #pragma once
 
+#include <array>
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <exception>
 #include <functional>
 #include <mutex>
+#include <span>
 #include <thread>
 #include <vector>
 
 namespace tessera::base {
+
+/// Tells the processor that a loop waits for another thread.
+inline void spin_pause() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#endif
+}
+
+/// When a thread worked on a job.
+struct WorkSpan {
+  int thread = 0; ///< 0: the caller of parallel_for; 1 and more: the pool's workers
+  std::chrono::steady_clock::time_point begin;
+  std::chrono::steady_clock::time_point end;
+};
 
 /// Worker threads that share out numbered units of work. The caller of `parallel_for` works too, so a pool of two
 /// threads owns one. Several threads may call `parallel_for` at the same time; idle workers help any of them.
@@ -29,7 +46,9 @@ class ThreadPool {
   /// Calls body(unit) once for each unit in 0..units, on at most `max_threads` threads, and returns when all have
   /// ended. A thread runs neighbouring units where it can; which one it is for a unit is not determined. The first
   /// exception that a body throws is rethrown after all running units have ended; units not yet begun are dropped then.
-  void parallel_for(std::int64_t units, int max_threads, const std::function<void(std::int64_t)>& body);
+  /// Appends to `spans`, unless it is null, one span for each thread that took part.
+  void parallel_for(std::int64_t units, int max_threads, const std::function<void(std::int64_t)>& body,
+                    std::vector<WorkSpan>* spans = nullptr);
 
  private:
   /// Units that one thread begins with, so that it walks through neighbouring memory. It takes them from the front;
@@ -42,25 +61,32 @@ class ThreadPool {
     std::int64_t take_last();
     bool empty() const;
 
+    WorkSpan span; // of the thread that owns the share
+
    private:
     static std::uint64_t pack(std::uint32_t first, std::uint32_t end) { return std::uint64_t{end} << 32 | first; }
 
     std::atomic<std::uint64_t> range_{0};
   };
   struct Job {
+    Job(const std::function<void(std::int64_t)>& work, int threads, bool with_spans);
+
     const std::function<void(std::int64_t)>* body;
-    int helpers_wanted;        // guarded by mutex_
-    std::vector<Share> shares; // the caller's and one for each helper
+    int helpers_wanted; // guarded by mutex_
+    bool timed;
+    std::array<Share, 16> few; // in place, so that a job on an ordinary machine costs no allocation
+    std::vector<Share> many;   // on one with more threads
+    std::span<Share> shares;   // of one of the two: the caller's and one for each helper
     std::atomic<int> joined{1};
     std::atomic<int> helping{0};
     std::atomic<bool> failed{false};
     std::exception_ptr error; // written by the first to set `failed`
   };
 
-  static void run(Job& job, std::size_t own_share);
+  static void run(Job& job, std::size_t own_share, int thread);
   static void run_unit(Job& job, std::int64_t unit);
   Job* take_job(); // REQUIRES: mutex_ is held
-  void work();
+  void work(int thread);
 
   std::mutex mutex_;
   std::condition_variable wake_;

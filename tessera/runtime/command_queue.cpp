@@ -2,103 +2,203 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <utility>
 
 #include "tessera/base/error.hpp"
 #include "tessera/base/thread_pool.hpp"
+#include "tessera/runtime/mesh_device.hpp"
 #include "tessera/spec/shape.hpp"
 
 namespace tessera::runtime {
 namespace {
 
-constexpr std::int64_t kScratchAlignment = 64;
+using Clock = std::chrono::steady_clock;
 
-std::string place(const Program& program) {
-  return program.scope.empty() ? std::string(program.name) : fmt::format("{} in {}", program.name, program.scope);
+constexpr std::int64_t kScratchAlignment = 64;
+// A queue that has run dry looks this often for the next command before it sleeps, as the pool's workers do.
+constexpr int kSpins = 2000;
+
+std::exception_ptr failure(std::string_view place, std::string_view cause) {
+  return std::make_exception_ptr(
+      base::DeviceError(fmt::format("[{}] queued work must not fail; it did: {}", place, cause)));
 }
 
-std::exception_ptr failure(const Program& program, std::string_view cause) {
-  return std::make_exception_ptr(
-      base::DeviceError(fmt::format("[{}] queued work must not fail; it did: {}", place(program), cause)));
+const OpRecord& wait_record() {
+  static const OpRecord record{.name = "wait_for_event"};
+  return record;
 }
 
 } // namespace
+
+std::string place_of(const Program& program) {
+  return program.scope.empty() ? std::string(program.name) : fmt::format("{} in {}", program.name, program.scope);
+}
 
 void CommandQueue::Free::operator()(std::byte* memory) const {
   std::free(memory);
 }
 
-CommandQueue::CommandQueue(MeshDevice& device, std::int64_t chips, int threads, bool record_only)
-    : device_(device), chips_(chips), threads_(threads), record_only_(record_only) {
+CommandQueue::CommandQueue(MeshDevice& device, int id, std::int64_t chips, int threads, bool record_only)
+    : device_(device), id_(id), chips_(chips), threads_(threads), record_only_(record_only) {
   if (!record_only) dispatcher_ = std::thread([this] { dispatch(); });
 }
 
 CommandQueue::~CommandQueue() {
-  if (!dispatcher_.joinable()) return;
+  stop();
+  if (dispatcher_.joinable()) dispatcher_.join();
+}
+
+void CommandQueue::stop() {
   {
     std::lock_guard lock(mutex_);
     stopping_ = true;
   }
   work_.notify_all();
-  dispatcher_.join();
+  progress_.notify_all();
+}
+
+void CommandQueue::require_no_capture(std::string_view tried) const {
+  base::require(capture_ == nullptr,
+                "[{}] queue {} captures trace {}: only ops may be enqueued until its end; do this before "
+                "begin_trace_capture or after end_trace_capture, on tensors that the trace uses",
+                tried, id_, capture_ == nullptr ? 0 : capture_->id);
 }
 
 void CommandQueue::submit(Program program) {
-  if (record_only_) {
-    for (QueueObserver* observer : observers_) {
-      observer->before(device_, program.record);
-      observer->after(device_, program.record, std::chrono::nanoseconds(0));
-    }
+  if (capture_ != nullptr) {
+    if (program.kind != ProgramKind::OP) require_no_capture(program.name);
+    base::require(program.key == 0 || device_.program_cache().contains(program.key),
+                  "[{}] an op must have run with these shapes before it is captured, so that its program is in the "
+                  "card's cache; trace {} found none; run the step once before begin_trace_capture",
+                  place_of(program), capture_->id);
+    capture_->programs.push_back(std::move(program));
     return;
   }
+  if (program.key != 0) device_.program_cache().insert(program.key);
+  push({.program = std::move(program)});
+}
+
+void CommandQueue::enqueue_replay(std::shared_ptr<const TracePrograms> trace) {
+  require_no_capture("execute_trace");
+  push({.replay = std::move(trace), .number = static_cast<std::uint64_t>(++replays_)});
+}
+
+void CommandQueue::enqueue_wait(CommandQueue& other, std::uint64_t number) {
+  require_no_capture("wait_for_event");
+  push({.awaited = &other, .number = number});
+}
+
+void CommandQueue::push(Command command) {
+  ++submitted_;
+  if (record_only_) return record_only(command);
   {
     std::lock_guard lock(mutex_);
-    if (error_) return; // dropped: synchronize tells why
-    pending_.push_back(std::move(program));
+    pending_.push_back(std::move(command));
+    posted_.store(submitted_, std::memory_order_release);
   }
   work_.notify_one();
 }
 
+void CommandQueue::record_only(const Command& command) {
+  ended_ = submitted_;
+  if (!observed() || command.awaited != nullptr) return;
+  const auto show = [this](const OpRecord& record, ProgramKind kind, std::int64_t replay) {
+    for (QueueObserver* observer : observers_) observer->before(device_, record);
+    notify_observers(record, {.kind = kind, .queue = id_, .replay = replay});
+  };
+  if (command.replay == nullptr) return show(*command.program.record, command.program.kind, 0);
+  const auto number = static_cast<std::int64_t>(command.number);
+  for (const Program& program : command.replay->programs) show(*program.record, program.kind, number);
+  show(command.replay->record, ProgramKind::REPLAY, number);
+}
+
 void CommandQueue::dispatch() {
-  std::unique_lock lock(mutex_);
-  for (;;) {
-    work_.wait(lock, [this] { return stopping_ || !pending_.empty(); });
-    if (stopping_) return;
-    Program program = std::move(pending_.front());
-    pending_.pop_front();
-    running_ = true;
-    lock.unlock();
-    std::exception_ptr error;
-    try {
-      run(program);
-    } catch (const std::exception& cause) {
-      error = failure(program, cause.what());
-    } catch (...) {
-      error = failure(program, "an exception of unknown type");
+  std::vector<Command> batch; // changes places with pending_, so that both keep their capacity
+  while (take(batch)) {
+    for (Command& command : batch) {
+      if (stopping_) return;
+      if (!failed_) run(command);
+      command = {};
+      end_command();
     }
-    program = {};
-    lock.lock();
-    running_ = false;
-    if (error) {
-      error_ = error;
-      pending_.clear();
-    }
-    if (pending_.empty()) idle_.notify_all();
+    batch.clear();
   }
 }
 
-void CommandQueue::run(const Program& program) {
-  if (observers_.empty()) {
-    execute_stages(program);
+bool CommandQueue::take(std::vector<Command>& batch) {
+  const std::uint64_t seen = ended_.load(std::memory_order_relaxed);
+  for (int spin = 0; spin < kSpins && posted_.load(std::memory_order_acquire) == seen && !stopping_; ++spin)
+    base::spin_pause();
+  std::unique_lock lock(mutex_);
+  work_.wait(lock, [this] { return stopping_ || !pending_.empty(); });
+  std::swap(pending_, batch);
+  return !stopping_;
+}
+
+void CommandQueue::run(const Command& command) {
+  std::exception_ptr error;
+  const Program* program = &command.program; // that runs, for the error
+  try {
+    if (command.awaited != nullptr) {
+      run_wait(command);
+    } else if (command.replay == nullptr) {
+      run_program(command.program, 0);
+    } else {
+      const Clock::time_point begin = observed() ? Clock::now() : Clock::time_point{};
+      const auto number = static_cast<std::int64_t>(command.number);
+      for (const Program& replayed : command.replay->programs) {
+        if (stopping_) return;
+        program = &replayed;
+        run_program(replayed, number);
+      }
+      if (observed())
+        notify_observers(
+            command.replay->record,
+            {.kind = ProgramKind::REPLAY, .queue = id_, .replay = number, .begin = begin, .end = Clock::now()});
+    }
+  } catch (const std::exception& cause) {
+    error = command.awaited != nullptr ? std::current_exception() : failure(place_of(*program), cause.what());
+  } catch (...) {
+    error = failure(place_of(*program), "an exception of unknown type");
+  }
+  if (error == nullptr) return;
+  std::lock_guard lock(mutex_);
+  error_ = error;
+  dropped_.push_back({ended_ + 1, ~std::uint64_t{0}});
+  failed_ = true;
+}
+
+void CommandQueue::run_wait(const Command& command) {
+  const Clock::time_point begin = observed() ? Clock::now() : Clock::time_point{};
+  command.awaited->wait_until_ended(command.number);
+  base::require<base::DeviceError>(
+      stopping_ || !command.awaited->was_dropped(command.number),
+      "[wait_for_event] queue {} waits for event {} of queue {}, which can never come: the event was recorded after "
+      "work that failed; synchronize queue {} for its error, then record the event again",
+      id_, command.number, command.awaited->id_, command.awaited->id_);
+  if (observed())
+    notify_observers(wait_record(), {.kind = ProgramKind::WAIT, .queue = id_, .begin = begin, .end = Clock::now()});
+}
+
+void CommandQueue::run_program(const Program& program, std::int64_t replay) {
+  if (observers_.empty() || program.record == nullptr) {
+    execute_stages(program, nullptr);
     return;
   }
-  for (QueueObserver* observer : observers_) observer->before(device_, program.record);
-  const auto begin = std::chrono::steady_clock::now();
-  execute_stages(program);
-  const auto time = std::chrono::steady_clock::now() - begin;
-  for (QueueObserver* observer : observers_) observer->after(device_, program.record, time);
+  for (QueueObserver* observer : observers_) observer->before(device_, *program.record);
+  spans_.clear();
+  ProgramRun done{.kind = program.kind, .queue = id_, .replay = replay, .begin = Clock::now()};
+  execute_stages(program, &spans_);
+  done.end = Clock::now();
+  done.spans = spans_;
+  notify_observers(*program.record, done);
 }
 
-void CommandQueue::execute_stages(const Program& program) {
+void CommandQueue::notify_observers(const OpRecord& record, const ProgramRun& run) {
+  for (QueueObserver* observer : observers_) observer->after(device_, record, run);
+}
+
+void CommandQueue::execute_stages(const Program& program, std::vector<base::WorkSpan>* spans) {
   const std::int64_t chip_scratch = round_up(program.scratch_bytes, kScratchAlignment);
   std::byte* const memory = scratch(chip_scratch * chips_);
   for (const Stage& stage : program.stages) {
@@ -106,7 +206,7 @@ void CommandQueue::execute_stages(const Program& program) {
       const std::int64_t chip = number / stage.units;
       stage.body({.chip = chip, .index = number % stage.units, .scratch = memory + chip * chip_scratch});
     };
-    base::ThreadPool::shared().parallel_for(stage.units * chips_, threads_, std::cref(body));
+    base::ThreadPool::shared().parallel_for(stage.units * chips_, threads_, std::cref(body), spans);
   }
 }
 
@@ -120,26 +220,66 @@ std::byte* CommandQueue::scratch(std::int64_t bytes) {
   return scratch_.get();
 }
 
-void CommandQueue::wait_until_idle(std::unique_lock<std::mutex>& lock) {
-  idle_.wait(lock, [this] { return pending_.empty() && !running_; });
+void CommandQueue::end_command() {
+  // A waiter counts itself before it looks at ended_: one of the two sees the other.
+  ended_.fetch_add(1);
+  if (waiters_ == 0) return;
+  std::lock_guard lock(mutex_);
+  progress_.notify_all();
+}
+
+void CommandQueue::wait_until_ended(std::uint64_t number) {
+  if (ended_ >= number) return;
+  ++waiters_;
+  {
+    std::unique_lock lock(mutex_);
+    progress_.wait(lock, [&] { return stopping_ || ended_ >= number; });
+  }
+  --waiters_;
+}
+
+bool CommandQueue::was_dropped(std::uint64_t number) {
+  std::lock_guard lock(mutex_);
+  return std::ranges::any_of(dropped_,
+                             [&](const Dropped& range) { return range.first <= number && number <= range.last; });
 }
 
 void CommandQueue::synchronize() {
-  if (record_only_) return;
+  require_no_capture("synchronize");
+  synchronize(submitted_);
+}
+
+void CommandQueue::synchronize(std::uint64_t number) {
+  wait_until_ended(number);
+  if (!failed_) {
+    base::require<base::DeviceError>(
+        !was_dropped(number),
+        "[synchronize] work of queue {} up to command {} was dropped when an earlier command failed; its error was "
+        "reported then; queue the work again",
+        id_, number);
+    return;
+  }
+  wait_until_ended(submitted_); // drops the rest
   std::unique_lock lock(mutex_);
-  wait_until_idle(lock);
-  if (const std::exception_ptr error = std::exchange(error_, nullptr)) std::rethrow_exception(error);
+  const std::exception_ptr error = std::exchange(error_, nullptr);
+  if (error == nullptr) return;
+  dropped_.back().last = submitted_;
+  posted_ = ++submitted_; // an empty command: events from here on are not among the dropped
+  ++ended_;
+  failed_ = false;
+  lock.unlock();
+  std::rethrow_exception(error);
 }
 
 void CommandQueue::add_observer(QueueObserver& observer) {
+  wait_until_ended(submitted_);
   std::unique_lock lock(mutex_);
-  wait_until_idle(lock);
   observers_.push_back(&observer);
 }
 
 void CommandQueue::remove_observer(QueueObserver& observer) {
+  wait_until_ended(submitted_);
   std::unique_lock lock(mutex_);
-  wait_until_idle(lock);
   std::erase(observers_, &observer);
 }
 

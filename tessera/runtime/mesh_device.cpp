@@ -1,7 +1,11 @@
 #include "tessera/runtime/mesh_device.hpp"
 
+#include <algorithm>
+#include <utility>
+
 #include "tessera/base/error.hpp"
 #include "tessera/base/thread_pool.hpp"
+#include "tessera/spec/shape.hpp"
 
 namespace tessera::runtime {
 namespace {
@@ -32,7 +36,22 @@ Buffer::Buffer(std::shared_ptr<MeshDevice> device, BufferType type, std::int64_t
     : device_(std::move(device)), type_(type), address_(address) {}
 
 Buffer::~Buffer() {
-  device_->free(type_, address_);
+  QueueMarks used{};
+  if (device_->command_queues() > 1) {
+    for (std::size_t queue = 0; queue < used.size(); ++queue) {
+      if (used_by_[queue]) used[queue] = device_->queues_[queue]->submitted();
+    }
+  }
+  device_->free(type_, address_, used);
+}
+
+void Buffer::note_use() {
+  used_by_[static_cast<std::size_t>(device_->current_queue_)].store(true, std::memory_order_relaxed);
+}
+
+void Buffer::acknowledge_corruptible() {
+  std::lock_guard lock(device_->allocation_mutex_);
+  device_->allocator_of(type_).set_corruptible(address_);
 }
 
 std::shared_ptr<MeshDevice> MeshDevice::open(MeshDeviceOptions options) {
@@ -40,6 +59,11 @@ std::shared_ptr<MeshDevice> MeshDevice::open(MeshDeviceOptions options) {
       options.numerics == Numerics::NATIVE,
       "[open device] numerics native is required; received exact, which is not built yet; use --numerics native");
   base::require(options.threads >= 0, "[open device] threads must be 0 (all) or more; received {}", options.threads);
+  base::require(1 <= options.command_queues && options.command_queues <= kMaxQueues,
+                "[open device] command_queues must be 1 or 2; received {}", options.command_queues);
+  base::require(options.trace_region_size >= 0,
+                "[open device] trace_region_size must be 0 (as needed) or more bytes; received {}",
+                options.trace_region_size);
   if (options.threads == 0) options.threads = base::ThreadPool::shared().threads();
   return std::shared_ptr<MeshDevice>(new MeshDevice(std::move(options)));
 }
@@ -51,10 +75,16 @@ MeshDevice::MeshDevice(MeshDeviceOptions options)
     dram_memory_ = DeviceMemory(chips(), arch.dram_banks, arch.dram_bytes_per_bank);
     l1_memory_ = DeviceMemory(chips(), arch.worker_cores(), arch.l1_bytes_per_core);
   }
-  queue_ = std::make_unique<CommandQueue>(*this, chips(), options_.threads, options_.mode == RunMode::RECORD);
+  if (options_.trace_region_size > 0) allocate_trace_memory(options_.trace_region_size, "trace region");
+  for (int id = 0; id < options_.command_queues; ++id) {
+    queues_.push_back(
+        std::make_unique<CommandQueue>(*this, id, chips(), options_.threads, options_.mode == RunMode::RECORD));
+  }
 }
 
-MeshDevice::~MeshDevice() = default;
+MeshDevice::~MeshDevice() {
+  for (const auto& queue : queues_) queue->stop(); // before any ends: one may wait for another
+}
 
 std::shared_ptr<Buffer> MeshDevice::allocate(const TensorSpec& spec, std::string_view name) {
   validate(spec);
@@ -65,14 +95,113 @@ std::shared_ptr<Buffer> MeshDevice::allocate(const TensorSpec& spec, std::string
   AllocationLabel label{.kind = memory_kind_,
                         .name = scope_.empty() ? std::string(name) : fmt::format("{}.{}", scope_, name)};
   std::lock_guard lock(allocation_mutex_);
-  BankAllocator& allocator = type == BufferType::DRAM ? dram_ : l1_;
-  const std::int64_t address = allocator.allocate(spec.num_pages(), spec.page_bytes(), label);
+  const std::int64_t address =
+      allocator_of(type).allocate(spec.num_pages(), spec.page_bytes(), label,
+                                  {.queue = current_queue_, .seen = known_[static_cast<std::size_t>(current_queue_)]});
   return std::make_shared<Buffer>(shared_from_this(), type, address);
 }
 
-void MeshDevice::free(BufferType type, std::int64_t address) {
+void MeshDevice::free(BufferType type, std::int64_t address, const QueueMarks& used) {
   std::lock_guard lock(allocation_mutex_);
-  (type == BufferType::DRAM ? dram_ : l1_).free(address);
+  allocator_of(type).free(address, used);
+}
+
+std::int64_t MeshDevice::allocate_trace_memory(std::int64_t bytes, std::string name) {
+  std::lock_guard lock(allocation_mutex_);
+  const std::int64_t page = options_.board.arch.dram_alignment_bytes;
+  return dram_.allocate_from_far_end(div_up(bytes, page), page, {MemoryKind::TRACE, std::move(name)});
+}
+
+void MeshDevice::free_trace_memory(std::int64_t address) {
+  free(BufferType::DRAM, address, {});
+}
+
+CommandQueue& MeshDevice::queue(int id) {
+  base::require(0 <= id && id < command_queues(),
+                "[queue] a queue in 0..{} is required; received {}; open the device with command_queues 2",
+                command_queues() - 1, id);
+  return *queues_[static_cast<std::size_t>(id)];
+}
+
+void MeshDevice::learn(int queue, int other, std::uint64_t number) {
+  if (queue == other) return;
+  std::uint64_t& known = known_[static_cast<std::size_t>(queue)][static_cast<std::size_t>(other)];
+  known = std::max(known, number);
+  // What a queue used is anybody's once the other queue, of two, comes after it.
+  std::lock_guard lock(allocation_mutex_);
+  for (BankAllocator* allocator : {&dram_, &l1_}) allocator->settle({known_[1][0], known_[0][1]});
+}
+
+void MeshDevice::synchronize(int id) {
+  const std::uint64_t number = queue(id).submitted();
+  queue(id).synchronize();
+  for (int other = 0; other < command_queues(); ++other) learn(other, id, number);
+}
+
+void MeshDevice::synchronize() {
+  std::exception_ptr first;
+  for (int id = 0; id < command_queues(); ++id) {
+    try {
+      synchronize(id);
+    } catch (const base::DeviceError&) {
+      // A later queue's failure is mostly that it waited for this one.
+      if (first == nullptr) first = std::current_exception();
+    }
+  }
+  if (first != nullptr) std::rethrow_exception(first);
+}
+
+Event MeshDevice::record_event(int id) {
+  queue(id).require_no_capture("record_event");
+  return {.device = weak_from_this(), .queue = id, .number = queue(id).submitted()};
+}
+
+void MeshDevice::check_event(std::string_view function, const Event& event) const {
+  base::require(event.queue >= 0,
+                "[{}] an event that record_event made is required: one that was never recorded never comes", function);
+  base::require(event.device.lock().get() == this,
+                "[{}] an event of this device is required; event {} of queue {} belongs to another device", function,
+                event.number, event.queue);
+}
+
+void MeshDevice::wait_for_event(int id, const Event& event) {
+  check_event("wait_for_event", event);
+  queue(id).require_no_capture("wait_for_event");
+  if (event.queue == id) return; // a queue is in order
+  queue(id).enqueue_wait(queue(event.queue), event.number);
+  learn(id, event.queue, event.number);
+}
+
+void MeshDevice::synchronize_event(const Event& event) {
+  check_event("synchronize_event", event);
+  queue(event.queue).require_no_capture("synchronize_event");
+  queue(event.queue).synchronize(event.number);
+  for (int other = 0; other < command_queues(); ++other) learn(other, event.queue, event.number);
+}
+
+TraceId MeshDevice::begin_trace_capture(int id) {
+  return traces_.begin(queue(id).id());
+}
+
+void MeshDevice::end_trace_capture(TraceId id) {
+  traces_.end(id);
+}
+
+void MeshDevice::execute_trace(TraceId id, int queue_id, bool blocking) {
+  queue(queue_id).enqueue_replay(traces_.replay(id));
+  if (blocking) synchronize(queue_id);
+}
+
+void MeshDevice::release_trace(TraceId id) {
+  traces_.release(id);
+}
+
+void MeshDevice::add_observer(QueueObserver& observer) {
+  for (const auto& queue : queues_) queue->add_observer(observer);
+}
+
+void MeshDevice::remove_observer(QueueObserver& observer) {
+  for (const auto& queue : queues_) queue->remove_observer(observer);
 }
 
 Scope::Scope(MeshDevice& device, std::string_view name) : device_(device), outer_length_(device.scope_.size()) {
@@ -82,6 +211,14 @@ Scope::Scope(MeshDevice& device, std::string_view name) : device_(device), outer
 
 Scope::~Scope() {
   device_.scope_.resize(outer_length_);
+}
+
+QueueScope::QueueScope(MeshDevice& device, int queue) : device_(device), outer_(device.current_queue_) {
+  device.current_queue_ = device.queue(queue).id();
+}
+
+QueueScope::~QueueScope() {
+  device_.current_queue_ = outer_;
 }
 
 MemoryKindScope::MemoryKindScope(MeshDevice& device, MemoryKind kind) : device_(device), outer_(device.memory_kind_) {

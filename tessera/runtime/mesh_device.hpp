@@ -1,14 +1,20 @@
 #pragma once
 
+#include <array>
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <mutex>
 #include <string>
 #include <string_view>
+#include <unordered_set>
+#include <vector>
 
 #include "tessera/runtime/allocator.hpp"
 #include "tessera/runtime/command_queue.hpp"
 #include "tessera/runtime/device_memory.hpp"
+#include "tessera/runtime/event.hpp"
+#include "tessera/runtime/trace.hpp"
 #include "tessera/spec/board_spec.hpp"
 #include "tessera/spec/tensor_spec.hpp"
 
@@ -24,12 +30,16 @@ struct MeshDeviceOptions {
   BoardSpec board = tessera::board("n150"); ///< the mesh has the board's shape
   Numerics numerics = Numerics::NATIVE;
   RunMode mode = RunMode::EXECUTE;
-  int threads = 0; ///< host threads for kernels, the queue's own included; 0: one for each hardware thread
+  int threads = 0;        ///< host threads for kernels of a queue, its own included; 0: one for each hardware thread
+  int command_queues = 1; ///< 1 or 2
+  /// Bytes of each chip's DRAM that are kept for traces; 0: taken from free DRAM trace by trace.
+  std::int64_t trace_region_size = 0;
 };
 
 class MeshDevice;
 
-/// Device memory of one tensor: the same address on every chip of the mesh. Freed with the last owner.
+/// Device memory of one tensor: the same address on every chip of the mesh. Freed with the last owner, for the queues
+/// that used it to use again.
 class Buffer {
  public:
   Buffer(std::shared_ptr<MeshDevice> device, BufferType type, std::int64_t address);
@@ -40,11 +50,16 @@ class Buffer {
   MeshDevice& device() const { return *device_; }
   BufferType type() const { return type_; }
   std::int64_t address() const { return address_; }
+  /// Tells that the device's current queue uses the memory.
+  void note_use();
+  /// Lets replays of traces go on that overwrite this memory.
+  void acknowledge_corruptible();
 
  private:
   std::shared_ptr<MeshDevice> device_;
   BufferType type_;
   std::int64_t address_;
+  std::array<std::atomic<bool>, kMaxQueues> used_by_{};
 };
 
 /// Chips that act as one: an op runs on every chip's local part of its tensors. A single chip is a 1x1 mesh.
@@ -58,8 +73,43 @@ class MeshDevice : public std::enable_shared_from_this<MeshDevice> {
   const BoardSpec& board() const { return options_.board; }
   std::int64_t chips() const { return options_.board.chips(); }
   RunMode mode() const { return options_.mode; }
-  CommandQueue& queue() { return *queue_; }
-  void synchronize() { queue_->synchronize(); }
+  std::int64_t trace_region_size() const { return options_.trace_region_size; }
+
+  /// The queue that ops and transfers go to: number 0 unless a QueueScope says otherwise.
+  CommandQueue& queue() { return *queues_[static_cast<std::size_t>(current_queue_)]; }
+  /// Throws InvalidArgument for a queue that the device was not opened with.
+  CommandQueue& queue(int id);
+  int command_queues() const { return static_cast<int>(queues_.size()); }
+
+  /// Waits until all work of one queue, or of all queues, has ended; rethrows the first error. The device is usable
+  /// afterwards.
+  void synchronize(int queue);
+  void synchronize();
+  /// The point in a queue's work that is reached when all that it has been given so far has ended.
+  Event record_event(int queue = 0);
+  /// What `queue` is given from here on begins after the event. Returns at once. Throws InvalidArgument for an event
+  /// that was never recorded, or on another device: the queue would wait for ever. When the work before the event
+  /// fails, so does the wait.
+  void wait_for_event(int queue, const Event& event);
+  /// Waits on the host; rethrows the first error of the event's queue.
+  void synchronize_event(const Event& event);
+
+  /// From here on the ops of `queue` are not run but frozen: kernels, addresses, shapes, arguments. Until
+  /// end_trace_capture nothing may be written, read, waited for or recorded as an event on it, and each op must have
+  /// run with the same shapes before.
+  TraceId begin_trace_capture(int queue = 0);
+  /// Throws OutOfMemory, with the size needed, when the trace does not fit the trace region; it is gone then.
+  void end_trace_capture(TraceId id);
+  /// Queues all ops of a trace, with no work for each on the host; waits for its end when `blocking`. Throws
+  /// InvalidArgument for an unknown trace, DeviceError when it would overwrite a buffer that was allocated after the
+  /// capture (and is not acknowledged as corruptible): both allocation sites are named.
+  void execute_trace(TraceId id, int queue = 0, bool blocking = true);
+  /// Frees a trace, or gives up its capture.
+  void release_trace(TraceId id);
+
+  /// Waits for the queued work, then adds the observer to all queues, or removes it.
+  void add_observer(QueueObserver& observer);
+  void remove_observer(QueueObserver& observer);
 
   /// Memory for a tensor, labelled with the current module scope, `name` and memory kind. Throws OutOfMemory.
   std::shared_ptr<Buffer> allocate(const TensorSpec& spec, std::string_view name);
@@ -71,6 +121,10 @@ class MeshDevice : public std::enable_shared_from_this<MeshDevice> {
   }
   void unmap_file(std::int64_t begin, std::int64_t bytes) { dram_memory_.unmap_file(begin, bytes); }
 
+  /// Keys of the programs that have run: the card compiles a program when it first meets it, and cannot while it
+  /// captures.
+  std::unordered_set<std::uint64_t>& program_cache() { return program_cache_; }
+
   /// Path of the module whose forward function runs: "layers.3.attention".
   const std::string& scope() const { return scope_; }
 
@@ -78,9 +132,16 @@ class MeshDevice : public std::enable_shared_from_this<MeshDevice> {
   friend class Buffer;
   friend class Scope;
   friend class MemoryKindScope;
+  friend class QueueScope;
+  friend class TraceTable;
 
   explicit MeshDevice(MeshDeviceOptions options);
-  void free(BufferType type, std::int64_t address);
+  BankAllocator& allocator_of(BufferType type) { return type == BufferType::DRAM ? dram_ : l1_; }
+  void free(BufferType type, std::int64_t address, const QueueMarks& used);
+  std::int64_t allocate_trace_memory(std::int64_t bytes, std::string name);
+  void free_trace_memory(std::int64_t address);
+  void check_event(std::string_view function, const Event& event) const;
+  void learn(int queue, int other, std::uint64_t number);
 
   MeshDeviceOptions options_;
   std::mutex allocation_mutex_; // a buffer's last owner may be an observer on the queue's thread
@@ -90,7 +151,12 @@ class MeshDevice : public std::enable_shared_from_this<MeshDevice> {
   DeviceMemory l1_memory_;
   std::string scope_;
   MemoryKind memory_kind_ = MemoryKind::ACTIVATIONS;
-  std::unique_ptr<CommandQueue> queue_; // last: its thread uses all of the above
+  std::unordered_set<std::uint64_t> program_cache_;
+  int current_queue_ = 0;
+  /// known_[r][q]: the next command of queue r comes after this command of queue q.
+  std::array<QueueMarks, kMaxQueues> known_{};
+  TraceTable traces_{*this};
+  std::vector<std::unique_ptr<CommandQueue>> queues_; // last: their threads use all of the above
 };
 
 /// Names the module whose ops are enqueued while it lives; nests: "layers.3" then "attention" is "layers.3.attention".
@@ -104,6 +170,19 @@ class Scope {
  private:
   MeshDevice& device_;
   std::size_t outer_length_;
+};
+
+/// Ops and transfers go to this queue while it lives.
+class QueueScope {
+ public:
+  QueueScope(MeshDevice& device, int queue);
+  ~QueueScope();
+  QueueScope(const QueueScope&) = delete;
+  QueueScope& operator=(const QueueScope&) = delete;
+
+ private:
+  MeshDevice& device_;
+  int outer_;
 };
 
 /// What memory allocated while it lives counts as; ACTIVATIONS outside.

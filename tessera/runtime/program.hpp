@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -25,7 +26,8 @@ struct Stage {
   std::function<void(const Unit&)> body;
 };
 
-enum class ProgramKind { OP, WRITE, READ };
+/// WAIT: for an event. REPLAY: a whole trace.
+enum class ProgramKind { OP, WRITE, READ, WAIT, REPLAY };
 
 /// What a queue runs: stages, each begun when the one before has ended on all chips. Operands are addresses; a program
 /// owns no device memory, since memory freed on the host is reused by later programs of the queue only.
@@ -33,10 +35,13 @@ struct Program {
   std::string_view name; ///< TT-NN's name of the op; static storage
   ProgramKind kind = ProgramKind::OP;
   std::vector<Stage> stages;
-  std::int64_t scratch_bytes = 0; ///< host memory that the stages share, of each chip
-  std::uint64_t key = 0;          ///< what the program cache knows it by
-  std::string scope;              ///< module path, for errors
-  OpRecord record;                ///< empty unless the queue is observed
+  std::int64_t scratch_bytes = 0;         ///< host memory that the stages share, of each chip
+  std::uint64_t key = 0;                  ///< what the card's program cache knows it by; 0: not an op of the card
+  std::string scope;                      ///< module path, for errors
+  std::shared_ptr<const OpRecord> record; ///< null unless the queue is observed or captures a trace
 };
+
+/// "linear in layers.3.mlp"
+std::string place_of(const Program& program);
 
 } // namespace tessera::runtime

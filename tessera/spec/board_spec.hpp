@@ -15,6 +15,7 @@ struct ArchSpec {
   std::int64_t l1_bytes_per_core = 0;
   std::int64_t l1_reserved_bytes_per_core = 0; ///< base of L1: firmware, mailboxes, kernel configuration
   std::int64_t l1_alignment_bytes = 16;
+  std::int64_t trace_bytes_per_op = 0; ///< DRAM of a captured trace for each op, on each chip
   std::int64_t dram_banks = 0;
   std::int64_t dram_bytes_per_bank = 0;
   std::int64_t dram_alignment_bytes = 32;

@@ -32,4 +32,15 @@ Tensor Tensor::reshape(const Shape& shape) const {
   return result;
 }
 
+Tensor Tensor::leading(std::int64_t count) const {
+  Tensor result = *this;
+  int dim = 0;
+  while (dim + 1 < static_cast<int>(spec_.shape.rank()) && spec_.shape[dim] == 1) ++dim;
+  base::require(layout() == Layout::ROW_MAJOR && 0 < count && count <= spec_.shape[dim],
+                "[leading] a ROW_MAJOR tensor and a count in 1..its outermost extent are required; received {} of {}",
+                count, to_string(spec_));
+  result.spec_.shape = spec_.shape.with(dim, count);
+  return result;
+}
+
 } // namespace tessera::tensor

@@ -55,12 +55,21 @@ class Tensor {
   runtime::MeshDevice& device() const { return buffer_->device(); }
   std::int64_t address() const { return buffer_->address(); }
 
-  DeviceView view() const { return {device(), buffer_->type(), buffer_->address(), spec_}; }
+  /// For a program of the device's current queue: the memory counts as used by it.
+  DeviceView view() const {
+    buffer_->note_use();
+    return {device(), buffer_->type(), buffer_->address(), spec_};
+  }
   OperandRecord record(std::string_view name) const { return {std::string(name), spec_, address()}; }
 
   /// The same memory under another shape. No byte moves: in ROW_MAJOR the last extent stays, in TILE the last two do
   /// (a missing row dimension counts as 1). Throws InvalidArgument otherwise.
   Tensor reshape(const Shape& shape) const;
+  /// The first `count` of a ROW_MAJOR tensor's outermost extent that is not 1, in the same memory. Throws
+  /// InvalidArgument for another layout or count.
+  Tensor leading(std::int64_t count) const;
+  /// Lets replays of traces overwrite it: for what is read before the next replay, or never.
+  void acknowledge_corruptible() const { buffer_->acknowledge_corruptible(); }
 
  private:
   std::shared_ptr<runtime::Buffer> buffer_;

@@ -130,20 +130,19 @@ Stage convert_bf16_columns(const DeviceView& view, const HostRows& source) {
           }};
 }
 
-/// All of a tensor as fp32, on the calling thread.
-HostTensor decode(const DeviceView& view, const TensorSpec& spec, std::int64_t chip) {
-  HostTensor result{spec.shape, std::vector<float>(static_cast<std::size_t>(spec.shape.volume()))};
+/// Row `row`, all matrices counted, as fp32.
+void decode_row(const DeviceView& view, const TensorSpec& spec, std::int64_t chip, std::int64_t row, float* out) {
   const std::int64_t width = width_of(spec);
-  for (std::int64_t row = 0; row < rows_in(spec); ++row) {
-    float* const out = result.data.data() + row * width;
-    if (spec.layout == Layout::TILE) {
-      const std::int64_t height = matrix_rows(spec);
-      kernels::kernels().load_row(view.tiles(chip, row / height), row % height, 0, width, out);
-    } else {
-      load_row_major(view, chip, row, width, out);
-    }
+  if (spec.layout == Layout::TILE) {
+    const std::int64_t height = matrix_rows(spec);
+    kernels::kernels().load_row(view.tiles(chip, row / height), row % height, 0, width, out);
+  } else {
+    load_row_major(view, chip, row, width, out);
   }
-  return result;
+}
+
+HostTensor room_for(const TensorSpec& spec) {
+  return {spec.shape, std::vector<float>(static_cast<std::size_t>(spec.shape.volume()))};
 }
 
 void require_data(const runtime::MeshDevice& device) {
@@ -151,10 +150,17 @@ void require_data(const runtime::MeshDevice& device) {
                                    "[to_host] a device in execute mode is required; a recording device holds no data");
 }
 
-void enqueue_write(const Tensor& tensor, Stage stage) {
-  Program program{.name = "from_host", .kind = ProgramKind::WRITE, .scope = tensor.device().scope()};
+void enqueue_transfer(const Tensor& tensor, ProgramKind kind, Stage stage) {
+  const bool write = kind == ProgramKind::WRITE;
+  Program program{.name = write ? "from_host" : "to_host", .kind = kind, .scope = tensor.device().scope()};
   program.stages.push_back(std::move(stage));
-  tensor.device().queue().enqueue(std::move(program), [&] { return OpRecord{.outputs = {tensor.record("output")}}; });
+  tensor.device().queue().enqueue(std::move(program), [&] {
+    return write ? OpRecord{.outputs = {tensor.record("output")}} : OpRecord{.inputs = {tensor.record("input")}};
+  });
+}
+
+void enqueue_write(const Tensor& tensor, Stage stage) {
+  enqueue_transfer(tensor, ProgramKind::WRITE, std::move(stage));
 }
 
 void enqueue_write(const Tensor& tensor, std::int64_t units, std::function<void(const Unit&)> body) {
@@ -301,28 +307,52 @@ Tensor zeros(runtime::MeshDevice& device, const TensorSpec& spec, std::string_vi
   return result;
 }
 
-HostTensor to_host(const Tensor& tensor, std::int64_t chip) {
+Read<HostTensor> begin_read(const Tensor& tensor, std::int64_t chip) {
   require_data(tensor.device());
   require_chip(tensor, chip);
-  tensor.device().synchronize();
-  return decode(tensor.view(), tensor.spec(), chip);
+  const TensorSpec& spec = tensor.spec();
+  const auto value = std::make_shared<HostTensor>(room_for(spec));
+  const std::int64_t width = width_of(spec);
+  const std::int64_t rows = rows_in(spec);
+  const std::int64_t of_unit = std::max<std::int64_t>(1, kPiece / (width * 4));
+  enqueue_transfer(tensor, ProgramKind::READ, {div_up(rows, of_unit), [=, view = tensor.view()](const Unit& unit) {
+                                                 if (unit.chip != chip) return;
+                                                 for (std::int64_t row = unit.index * of_unit;
+                                                      row < std::min((unit.index + 1) * of_unit, rows); ++row)
+                                                   decode_row(view, spec, chip, row, value->data.data() + row * width);
+                                               }});
+  return {tensor.device().shared_from_this(), value};
 }
 
-std::vector<std::int32_t> to_host_integers(const Tensor& tensor, std::int64_t chip) {
+Read<std::vector<std::int32_t>> begin_read_integers(const Tensor& tensor, std::int64_t chip) {
   require_data(tensor.device());
   require_chip(tensor, chip);
   base::require(is_integer(tensor.dtype()) && tensor.layout() == Layout::ROW_MAJOR,
                 "[to_host_integers] an integer dtype in ROW_MAJOR is required; received {}", to_string(tensor.spec()));
-  tensor.device().synchronize();
-  std::vector<std::int32_t> values(static_cast<std::size_t>(tensor.shape().volume()));
-  std::memcpy(values.data(), tensor.view().bytes(chip), values.size() * sizeof(std::int32_t));
-  return values;
+  const auto value = std::make_shared<std::vector<std::int32_t>>(static_cast<std::size_t>(tensor.shape().volume()));
+  enqueue_transfer(tensor, ProgramKind::READ, {1, [value, chip, view = tensor.view()](const Unit& unit) {
+                                                 if (unit.chip != chip) return;
+                                                 std::memcpy(value->data(), view.bytes(chip), value->size() * 4);
+                                               }});
+  return {tensor.device().shared_from_this(), value};
+}
+
+HostTensor to_host(const Tensor& tensor, std::int64_t chip) {
+  return begin_read(tensor, chip).get();
+}
+
+std::vector<std::int32_t> to_host_integers(const Tensor& tensor, std::int64_t chip) {
+  return begin_read_integers(tensor, chip).get();
 }
 
 HostTensor read_operand(const runtime::MeshDevice& device, const OperandRecord& operand, std::int64_t chip) {
   require_data(device);
-  return decode(DeviceView(device, operand.spec.memory_config.buffer_type, operand.address, operand.spec), operand.spec,
-                chip);
+  const TensorSpec& spec = operand.spec;
+  const DeviceView view(device, spec.memory_config.buffer_type, operand.address, spec);
+  HostTensor result = room_for(spec);
+  for (std::int64_t row = 0; row < rows_in(spec); ++row)
+    decode_row(view, spec, chip, row, result.data.data() + row * width_of(spec));
+  return result;
 }
 
 } // namespace tessera::tensor

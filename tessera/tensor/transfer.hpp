@@ -52,8 +52,31 @@ void write(const Tensor& tensor, std::vector<std::int32_t> values);
 /// A tensor of zeros.
 Tensor zeros(runtime::MeshDevice& device, const TensorSpec& spec, std::string_view name);
 
-/// Reads a tensor of one chip back as fp32, without padding. Waits for the queue and rethrows its first error.
+/// A read-back that is queued.
+template <typename T>
+class Read {
+ public:
+  Read(std::shared_ptr<runtime::MeshDevice> device, std::shared_ptr<T> value)
+      : device_(std::move(device)), value_(std::move(value)), event_(device_->record_event(device_->queue().id())) {}
+
+  /// Waits for it and gives what was read; rethrows the first error of its queue. Once only.
+  T get() {
+    device_->synchronize_event(event_);
+    return std::move(*value_);
+  }
+
+ private:
+  std::shared_ptr<runtime::MeshDevice> device_;
+  std::shared_ptr<T> value_; // shared with the program that fills it
+  runtime::Event event_;
+};
+
+/// Reads a tensor of one chip back as fp32, without padding: in the order of the current queue, without waiting.
 /// Throws Unsupported in record mode, where there is no data.
+Read<HostTensor> begin_read(const Tensor& tensor, std::int64_t chip = 0);
+/// The same for INT32 and UINT32 ROW_MAJOR.
+Read<std::vector<std::int32_t>> begin_read_integers(const Tensor& tensor, std::int64_t chip = 0);
+/// The same two, waited for.
 HostTensor to_host(const Tensor& tensor, std::int64_t chip = 0);
 std::vector<std::int32_t> to_host_integers(const Tensor& tensor, std::int64_t chip = 0);
 

@@ -18,7 +18,7 @@ using ::testing::Not;
 
 class Keeper : public runtime::QueueObserver {
  public:
-  void after(runtime::MeshDevice&, const OpRecord& record, std::chrono::nanoseconds) override {
+  void after(runtime::MeshDevice&, const OpRecord& record, const runtime::ProgramRun&) override {
     records.push_back(record);
   }
   std::vector<OpRecord> records;
@@ -27,11 +27,11 @@ class Keeper : public runtime::QueueObserver {
 /// The records of a prefill of 40 tokens and of a decode step of two users.
 std::vector<OpRecord> records_of(DecoderModel& model) {
   Keeper keeper;
-  model.device().queue().add_observer(keeper);
+  model.device().add_observer(keeper);
   model.forward_prefill(0, random_ids(40, 1), LogitsRows::LAST);
   model.forward_decode({{1, 2}}, {{40, 0}});
   model.device().synchronize();
-  model.device().queue().remove_observer(keeper);
+  model.device().remove_observer(keeper);
   return keeper.records;
 }
 
@@ -123,9 +123,9 @@ TEST(RecordMode, DecodeKeepsItsActivationsInL1AndPrefillInDram) {
   const auto model = plan(small_config(), "accuracy", 2);
   const auto places = [&](auto&& forward) {
     Keeper keeper;
-    model->device().queue().add_observer(keeper);
+    model->device().add_observer(keeper);
     forward();
-    model->device().queue().remove_observer(keeper);
+    model->device().remove_observer(keeper);
     std::vector<BufferType> types;
     for (const OpRecord& record : keeper.records) {
       // Not the logits, which go to the host, nor caches and what comes from the host.

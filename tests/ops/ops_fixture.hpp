@@ -90,9 +90,9 @@ inline void expect_zero_padding(const Tensor& tensor) {
 /// Keeps the records of all ops.
 class RecordKeeper : public runtime::QueueObserver {
  public:
-  explicit RecordKeeper(runtime::MeshDevice& device) : device_(device) { device_.queue().add_observer(*this); }
-  ~RecordKeeper() override { device_.queue().remove_observer(*this); }
-  void after(runtime::MeshDevice&, const OpRecord& record, std::chrono::nanoseconds) override {
+  explicit RecordKeeper(runtime::MeshDevice& device) : device_(device) { device_.add_observer(*this); }
+  ~RecordKeeper() override { device_.remove_observer(*this); }
+  void after(runtime::MeshDevice&, const OpRecord& record, const runtime::ProgramRun&) override {
     records.push_back(record);
   }
 

@@ -24,9 +24,9 @@ const TensorSpec kSpec{{1, 4}, DataType::INT32, Layout::ROW_MAJOR, kDramInterlea
 class Recorder : public QueueObserver {
  public:
   void before(MeshDevice& device, const OpRecord& record) override { note("before ", device, record); }
-  void after(MeshDevice& device, const OpRecord& record, std::chrono::nanoseconds host_time) override {
+  void after(MeshDevice& device, const OpRecord& record, const ProgramRun& run) override {
     note("after ", device, record);
-    time += host_time;
+    time += run.time();
     thread = std::this_thread::get_id();
   }
 
@@ -157,7 +157,7 @@ TEST(Observer, SeveralAreCalledInTheOrderOfAdding) {
 
 TEST(Observer, WhatItThrowsSurfacesAtSynchronizeWithTheOp) {
   class Objector : public QueueObserver {
-    void after(MeshDevice&, const OpRecord&, std::chrono::nanoseconds) override {
+    void after(MeshDevice&, const OpRecord&, const ProgramRun&) override {
       throw base::InvalidArgument("PCC 0.5 is below 0.99");
     }
   } objector;

@@ -241,7 +241,7 @@ TEST(TransferToAMesh, PutsTheSameOnEveryChip) {
 TEST_F(TransferTest, ReadOperandDecodesInsideAnObserver) {
   class Reader : public runtime::QueueObserver {
    public:
-    void after(runtime::MeshDevice& observed, const OpRecord& record, std::chrono::nanoseconds) override {
+    void after(runtime::MeshDevice& observed, const OpRecord& record, const runtime::ProgramRun&) override {
       names.push_back(record.name);
       seen.push_back(read_operand(observed, record.outputs.at(0)));
     }

@@ -60,16 +60,16 @@ class WorkCounter : public runtime::QueueObserver {
     std::chrono::nanoseconds time{0};
   };
 
-  explicit WorkCounter(runtime::MeshDevice& device) : device_(device) { device_.queue().add_observer(*this); }
-  ~WorkCounter() override { device_.queue().remove_observer(*this); }
+  explicit WorkCounter(runtime::MeshDevice& device) : device_(device) { device_.add_observer(*this); }
+  ~WorkCounter() override { device_.remove_observer(*this); }
   WorkCounter(const WorkCounter&) = delete;
   WorkCounter& operator=(const WorkCounter&) = delete;
 
-  void after(runtime::MeshDevice&, const OpRecord& record, std::chrono::nanoseconds host_time) override {
+  void after(runtime::MeshDevice&, const OpRecord& record, const runtime::ProgramRun& run) override {
     OfOp& op = ops_[record.name];
     ++op.count;
     op.flops += record.work.matmul_flops;
-    op.time += host_time;
+    op.time += run.time();
     if (record.name != "linear") return;
     for (const OperandRecord& input : record.inputs) {
       if (input.name == "weight") weight_bytes_ += input.spec.size_bytes();

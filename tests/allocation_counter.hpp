@@ -1,0 +1,11 @@
+#pragma once
+
+#include <cstdint>
+
+namespace tessera::tests {
+
+/// Calls of operator new so far, on all threads of the process. The program must be linked with
+/// tests/allocation_counter.cpp.
+std::int64_t allocations();
+
+} // namespace tessera::tests
