@@ -80,6 +80,11 @@ struct PackedAttention {
   float scale = 1.0F;
 };
 
+/// Values that share one of block_maxima's maxima.
+inline constexpr std::int64_t kMaximaBlock = 64;
+/// Values of softmax_weights are multiples of this, 2^-33: sums of up to 2^20 of them are exact in double precision.
+inline constexpr double kWeightStep = 0x1p-33;
+
 /// The inner loops, one table per instruction set. All functions are pure, know pointers only, do not throw and do not
 /// allocate. Pointers need natural alignment of their element only. Every ISA gives the bits of the scalar oracle for
 /// loads, stores, matmul and element-wise sums and products; functions with exp, and sums over a row, agree with it
@@ -168,6 +173,14 @@ struct Kernels {
   void (*add)(const float* a, const float* b, std::int64_t count, float* out) noexcept;
   /// out = a * b; out may be a or b.
   void (*mul)(const float* a, const float* b, std::int64_t count, float* out) noexcept;
+
+  /// maxima[i] = the largest of x[64 i] .. x[64 i + 63]; either zero stands for both. NaN counts as nothing, and -Inf
+  /// is the maximum of nothing.
+  void (*block_maxima)(const float* x, std::int64_t blocks, float* maxima) noexcept;
+  /// out[i] = 2^((x[i] - maximum) * scale), in whole multiples of kWeightStep: the same bits from every ISA, within
+  /// 2^-18 of the value above 2^-10 and within kWeightStep below. NaN weighs nothing. Returns the sum, exactly. out may
+  /// be x. REQUIRES: x[i] <= maximum, which is finite; scale is finite; count <= 2^20.
+  double (*softmax_weights)(const float* x, std::int64_t count, float maximum, float scale, float* out) noexcept;
 
   /// Folds one block of 32 keys into the state. A row whose range is empty is left as it is.
   void (*attention_block)(const AttentionState& state, const AttentionBlock& block) noexcept;

@@ -27,6 +27,8 @@ void rotate_pairs(const float* x, const float* cos, const float* sin, std::int64
 void silu(const float* x, std::int64_t count, float* out) noexcept;
 void add(const float* a, const float* b, std::int64_t count, float* out) noexcept;
 void mul(const float* a, const float* b, std::int64_t count, float* out) noexcept;
+void block_maxima(const float* x, std::int64_t blocks, float* maxima) noexcept;
+double softmax_weights(const float* x, std::int64_t count, float maximum, float scale, float* out) noexcept;
 void attention_block(const AttentionState& state, const AttentionBlock& block) noexcept;
 void attention_finish(const AttentionState& state, std::int64_t rows, std::int64_t head_dim, float* out) noexcept;
 void attention_pack_keys(const TileRow& k, const TileRow& ahead, std::byte* panel) noexcept;
@@ -62,6 +64,8 @@ constexpr Kernels table(std::string_view isa, std::int64_t packed_bytes, std::in
           .silu = silu,
           .add = add,
           .mul = mul,
+          .block_maxima = block_maxima,
+          .softmax_weights = softmax_weights,
           .attention_block = attention_block,
           .attention_finish = attention_finish,
           .attention_pack_keys = attention_pack_keys,
