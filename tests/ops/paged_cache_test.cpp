@@ -48,6 +48,21 @@ TEST_P(PagedCacheOfFormat, UpdatePutsOnePositionOfEachUserAndSkipsIdleOnes) {
   }
 }
 
+TEST_P(PagedCacheOfFormat, FillTakesTheUserThatATensorNamesWhenItRuns) {
+  const PagedLayout layout = PagedLayout::shuffled(3, 4, 2, 32, 40);
+  const Tensor user = integers_to_device(*device, {1}, {-1});
+  for (const std::int32_t index : {0, 2}) {
+    const HostTensor old = random_values(layout.cache_shape(), 1);
+    const Tensor prompt = upload(random_values({1, 2, 70, 40}, 2), DataType::BFLOAT16);
+    const Tensor cache = upload(old, GetParam());
+    const Tensor expected = upload(old, GetParam());
+    tensor::write(user, {index});
+    paged_fill_cache(cache, prompt, layout.table_on(*device), user);
+    paged_fill_cache(expected, prompt, layout.table_on(*device), index);
+    EXPECT_EQ(bits_of(to_host(cache)), bits_of(to_host(expected))) << "user " << index;
+  }
+}
+
 class PagedCacheTest : public OpsTest {
  protected:
   PagedLayout layout = PagedLayout::shuffled(2, 2, 2, 32, 16);
@@ -86,13 +101,34 @@ TEST_F(PagedCacheTest, PositionsAndBlocksOutOfRangeFailOnTheQueue) {
                   HasSubstr("[paged_fill_cache]"), HasSubstr("page table entries must be below 7; received 7"))));
 }
 
+TEST_F(PagedCacheTest, AUserOutOfRangeFailsOnTheQueue) {
+  for (const auto& [user, text] : {std::pair{-1, "received -1"}, {2, "received 2"}}) {
+    paged_fill_cache(cache, random({1, 2, 3, 16}, 3), table, integers_to_device(*device, {1}, {user}));
+    EXPECT_THAT([&] { device->synchronize(); },
+                ThrowsMessage<base::DeviceError>(testing::AllOf(
+                    HasSubstr("[paged_fill_cache]"), HasSubstr("batch_idx must be in 0..1"), HasSubstr(text))));
+  }
+}
+
+TEST_F(PagedCacheTest, FillRecordsTheTensorThatNamesTheUser) {
+  RecordKeeper keeper(*device);
+  paged_fill_cache(cache, random({1, 2, 3, 16}, 3), table, integers_to_device(*device, {1}, {1}));
+  device->synchronize();
+  EXPECT_THAT(names_of(keeper.records.back().inputs),
+              testing::ElementsAre("cache_tensor", "input_tensor", "page_table", "batch_idx_tensor"));
+}
+
 TEST_F(PagedCacheTest, FillRefusesOperandsThatDoNotFit) {
   const Tensor prompt = random({1, 2, 40, 16}, 2);
   EXPECT_INVALID(paged_fill_cache(cache, random({1, 3, 40, 16}, 2), table, 0),
                  "[paged_fill_cache] input must have the shape [1, 2, 40, 16]");
   EXPECT_INVALID(paged_fill_cache(cache, prompt, table, 2),
-                 "[paged_fill_cache] batch_idx in 0..1 and at most 64 positions are required; received 2 and 40");
-  EXPECT_INVALID(paged_fill_cache(cache, random({1, 2, 65, 16}, 2), table, 0), "received 0 and 65");
+                 "[paged_fill_cache] batch_idx in 0..1 is required; received 2");
+  EXPECT_INVALID(paged_fill_cache(cache, prompt, table, Tensor()), "[paged_fill_cache] batch_idx must be INT32 [1]");
+  EXPECT_INVALID(paged_fill_cache(cache, prompt, table, integers_to_device(*device, {2}, {0, 1})),
+                 "[paged_fill_cache] batch_idx must be INT32 [1]");
+  EXPECT_INVALID(paged_fill_cache(cache, random({1, 2, 65, 16}, 2), table, 0),
+                 "[paged_fill_cache] input must have at most 64 positions; received 65");
   EXPECT_INVALID(paged_fill_cache(cache, prompt, Tensor(), 0), "page_table must be INT32");
   EXPECT_INVALID(paged_fill_cache(cache, prompt, random({2, 2}, 1), 0), "page_table must be INT32");
   EXPECT_INVALID(paged_fill_cache(random({7, 2, 16, 16}, 1), prompt, table, 0), "block_size of whole tiles");

@@ -26,7 +26,51 @@ TEST_P(SliceOfFormat, CopiesRowsBitForBit) {
   }
 }
 
+TEST_P(SliceOfFormat, CopiesTheRowsThatATensorNamesWhenItRuns) {
+  const HostTensor values = random_values({1, 2, 70, 40}, 1);
+  const Tensor input = upload(values, GetParam());
+  const Tensor first = integers_to_device(*device, {1}, {-1});
+  for (const auto& [begin, rows] : {std::pair{0, 70}, {69, 1}, {0, 1}, {31, 2}, {5, 55}}) {
+    tensor::write(first, {begin});
+    const Tensor output = slice_rows(input, first, rows);
+    EXPECT_EQ(output.spec(), slice_rows(input, begin, begin + rows).spec());
+    EXPECT_EQ(to_host(output).data, to_host(slice_rows(input, begin, begin + rows)).data) << begin << ", " << rows;
+    expect_zero_padding(output);
+  }
+}
+
 using SliceTest = OpsTest;
+
+TEST_F(SliceTest, AFirstRowOutOfRangeFailsOnTheQueue) {
+  const Tensor input = random({1, 1, 10, 32}, 1);
+  for (const auto& [row, text] : {std::pair{-1, "received -1"}, {8, "received 8"}}) {
+    slice_rows(input, integers_to_device(*device, {1}, {row}), 3);
+    EXPECT_THAT([&] { device->synchronize(); },
+                ThrowsMessage<base::DeviceError>(
+                    testing::AllOf(HasSubstr("[slice]"), HasSubstr("the first row must be in 0..7"), HasSubstr(text))));
+  }
+}
+
+TEST_F(SliceTest, RecordsTheTensorThatNamesTheFirstRow) {
+  RecordKeeper keeper(*device);
+  slice_rows(random({1, 1, 640, 64}, 1), integers_to_device(*device, {1}, {600}), 1);
+  device->synchronize();
+  const OpRecord& record = keeper.records.back();
+  EXPECT_EQ(record.name, "slice");
+  EXPECT_THAT(names_of(record.inputs), testing::ElementsAre("input_tensor", "first"));
+  EXPECT_EQ(record.attributes, (Attributes{{"rows", std::int64_t{1}}}));
+  EXPECT_EQ(record.work.dram_read_bytes, 2 * 2048);
+}
+
+TEST_F(SliceTest, RefusesAFirstRowThatIsNotOneInteger) {
+  const Tensor input = random({1, 1, 10, 32}, 1);
+  const Tensor first = integers_to_device(*device, {1}, {0});
+  EXPECT_INVALID(slice_rows(input, integers_to_device(*device, {2}, {0, 1}), 1), "[slice] first must be INT32 [1]");
+  EXPECT_INVALID(slice_rows(input, Tensor(), 1), "[slice] first must be INT32 [1]");
+  EXPECT_INVALID(slice_rows(input, first, 0), "[slice] 1 to 10 rows are required; received 0");
+  EXPECT_INVALID(slice_rows(input, first, 11), "received 11");
+  EXPECT_INVALID(slice_rows(Tensor(), first, 1), "[slice] input_tensor must be");
+}
 
 TEST_F(SliceTest, RefusesRowsThatAreNotThere) {
   const Tensor input = random({1, 1, 10, 32}, 1);

@@ -4,32 +4,65 @@
 #include "tessera/runtime/thread_scratch.hpp"
 
 namespace tessera::ops {
+namespace {
+
+Tensor allocate_rows(const Tensor& input_tensor, std::int64_t rows) {
+  TensorSpec spec = input_tensor.spec();
+  spec.shape = spec.shape.with(-2, rows);
+  return Tensor::allocate(input_tensor.device(), spec, "slice");
+}
+
+/// Copies the rows of `output` from those of `input` that begin at first_of(chip).
+template <typename FirstOf>
+runtime::Program copy_rows(const Tensor& input, const Tensor& output, const FirstOf& first_of) {
+  const auto body = [in = input.view(), out = output.view(), first_of, width = output.shape()[-1]](
+                        std::int64_t chip, std::int64_t matrix, std::int64_t row) {
+    float* const values = runtime::thread_scratch(width);
+    kernels::kernels().load_row(in.tiles(chip, matrix), first_of(chip) + row, 0, width, values);
+    kernels::kernels().store_row(out.tiles(chip, matrix), row, values, width);
+  };
+  return {.name = "slice", .stages = {for_each_row(output, body)}};
+}
+
+/// The rows taken alone are read.
+OpWork work_of(const Tensor& output) {
+  const bool dram = output.memory_config().buffer_type == BufferType::DRAM;
+  const std::int64_t bytes = output.spec().size_bytes();
+  return {.dram_read_bytes = dram ? bytes : 0, .dram_write_bytes = dram ? bytes : 0, .l1_bytes = dram ? 0 : 2 * bytes};
+}
+
+} // namespace
 
 Tensor slice_rows(const Tensor& input_tensor, std::int64_t first, std::int64_t last) {
   require_tile("slice", "input_tensor", input_tensor);
   const std::int64_t rows = input_tensor.shape()[-2];
   base::require(0 <= first && first < last && last <= rows,
                 "[slice] rows first < last within 0..{} are required; received {}..{}", rows, first, last);
-  runtime::MeshDevice& device = input_tensor.device();
-  TensorSpec spec = input_tensor.spec();
-  spec.shape = spec.shape.with(-2, last - first);
-  Tensor output = Tensor::allocate(device, spec, "slice");
+  Tensor output = allocate_rows(input_tensor, last - first);
+  launch(input_tensor.device(), copy_rows(input_tensor, output, [first](std::int64_t) { return first; }),
+         {{"input_tensor", input_tensor}}, {{"output", output}}, [&] {
+           return OpDetails{{{"first_row", first}, {"last_row", last}}, work_of(output)};
+         });
+  return output;
+}
 
-  const std::int64_t width = spec.shape[-1];
-  const auto body = [in = input_tensor.view(), out = output.view(), first, width](
-                        std::int64_t chip, std::int64_t matrix, std::int64_t row) {
-    float* const values = runtime::thread_scratch(width);
-    kernels::kernels().load_row(in.tiles(chip, matrix), first + row, 0, width, values);
-    kernels::kernels().store_row(out.tiles(chip, matrix), row, values, width);
+Tensor slice_rows(const Tensor& input_tensor, const Tensor& first, std::int64_t rows) {
+  require_tile("slice", "input_tensor", input_tensor);
+  require_integers("slice", "first", first, {1});
+  require_same_device("slice", {{"input_tensor", input_tensor}, {"first", first}});
+  const std::int64_t last_start = input_tensor.shape()[-2] - rows;
+  base::require(rows >= 1 && last_start >= 0, "[slice] 1 to {} rows are required; received {}",
+                input_tensor.shape()[-2], rows);
+  Tensor output = allocate_rows(input_tensor, rows);
+  const auto first_of = [view = first.view(), last_start](std::int64_t chip) {
+    const std::int64_t row = *view.elements<std::int32_t>(chip);
+    base::require<base::DeviceError>(0 <= row && row <= last_start, "the first row must be in 0..{}; received {}",
+                                     last_start, row);
+    return row;
   };
-  launch(device, {.name = "slice", .stages = {for_each_row(output, body)}}, {{"input_tensor", input_tensor}},
-         {{"output", output}}, [&] {
-           const bool dram = spec.memory_config.buffer_type == BufferType::DRAM;
-           const std::int64_t bytes = spec.size_bytes();
-           return OpDetails{{{"first_row", first}, {"last_row", last}},
-                            {.dram_read_bytes = dram ? bytes : 0,
-                             .dram_write_bytes = dram ? bytes : 0,
-                             .l1_bytes = dram ? 0 : 2 * bytes}};
+  launch(input_tensor.device(), copy_rows(input_tensor, output, first_of),
+         {{"input_tensor", input_tensor}, {"first", first}}, {{"output", output}}, [&] {
+           return OpDetails{{{"rows", rows}}, work_of(output)};
          });
   return output;
 }

@@ -8,4 +8,8 @@ namespace tessera::ops {
 /// place. Throws InvalidArgument unless 0 <= first < last <= R.
 Tensor slice_rows(const Tensor& input_tensor, std::int64_t first, std::int64_t last);
 
+/// The `rows` rows from that on which `first`, INT32 [1] in ROW_MAJOR, names when the op runs: a trace replays with
+/// others. Throws InvalidArgument unless 1 <= rows <= R; a first row outside 0 .. R - rows fails on the queue.
+Tensor slice_rows(const Tensor& input_tensor, const Tensor& first, std::int64_t rows);
+
 } // namespace tessera::ops

@@ -49,35 +49,65 @@ OpWork write_work(const Tensor& cache, const Tensor& input, std::int64_t tiles) 
           .l1_bytes = in_dram ? 0 : input.spec().size_bytes()};
 }
 
-} // namespace
-
-void paged_fill_cache(const Tensor& cache, const Tensor& input, const Tensor& page_table, std::int64_t batch_idx) {
+Pages check_fill(const Tensor& cache, const Tensor& input, const Tensor& page_table) {
   const Pages pages = check("paged_fill_cache", cache, input, page_table);
   require_same_device("paged_fill_cache", {{"cache", cache}, {"input", input}, {"page_table", page_table}});
   const std::int64_t length = input.shape()[2];
   require_shape("paged_fill_cache", "input", input, {1, pages.heads, length, pages.head_dim});
-  base::require(
-      0 <= batch_idx && batch_idx < page_table.shape()[0] && length <= pages.blocks_of_user * pages.block_size,
-      "[paged_fill_cache] batch_idx in 0..{} and at most {} positions are required; received {} and {}",
-      page_table.shape()[0] - 1, pages.blocks_of_user * pages.block_size, batch_idx, length);
-  runtime::MeshDevice& device = cache.device();
+  base::require(length <= pages.blocks_of_user * pages.block_size,
+                "[paged_fill_cache] input must have at most {} positions; received {}",
+                pages.blocks_of_user * pages.block_size, length);
+  return pages;
+}
+
+/// Fills the pages of the user user_of(chip).
+template <typename UserOf>
+runtime::Program fill(const Tensor& cache, const Tensor& input, const Tensor& page_table, const Pages& pages,
+                      const UserOf& user_of) {
   constexpr std::int64_t kRowsOfUnit = kTileHeight;
+  const std::int64_t length = input.shape()[2];
   const std::int64_t units = div_up(length, kRowsOfUnit);
-  const auto body = [cache = cache.view(), in = input.view(), table = page_table.view(), pages, batch_idx, length,
+  const auto body = [cache = cache.view(), in = input.view(), table = page_table.view(), pages, user_of, length,
                      units](const runtime::Unit& unit) {
     const std::int64_t head = unit.index / units;
     const std::int64_t first = unit.index % units * kRowsOfUnit;
-    const std::int32_t* user_pages = table.elements<std::int32_t>(unit.chip) + batch_idx * pages.blocks_of_user;
+    const std::int32_t* user_pages =
+        table.elements<std::int32_t>(unit.chip) + user_of(unit.chip) * pages.blocks_of_user;
     float* const values = runtime::thread_scratch(pages.head_dim);
     for (std::int64_t position = first; position < std::min(first + kRowsOfUnit, length); ++position) {
       kernels::kernels().load_row(in.tiles(unit.chip, head), position, 0, pages.head_dim, values);
       store_position(cache, pages, unit.chip, user_pages, head, position, values);
     }
   };
-  launch(device, {.name = "paged_fill_cache", .stages = {{pages.heads * units, body}}},
+  return {.name = "paged_fill_cache", .stages = {{pages.heads * units, body}}};
+}
+
+} // namespace
+
+void paged_fill_cache(const Tensor& cache, const Tensor& input, const Tensor& page_table, std::int64_t batch_idx) {
+  const Pages pages = check_fill(cache, input, page_table);
+  base::require(0 <= batch_idx && batch_idx < page_table.shape()[0],
+                "[paged_fill_cache] batch_idx in 0..{} is required; received {}", page_table.shape()[0] - 1, batch_idx);
+  launch(cache.device(), fill(cache, input, page_table, pages, [batch_idx](std::int64_t) { return batch_idx; }),
          {{"cache_tensor", cache}, {"input_tensor", input}, {"page_table", page_table}}, {{"output", cache}}, [&] {
            return OpDetails{{{"batch_idx", batch_idx}}, write_work(cache, input, input.spec().num_pages())};
          });
+}
+
+void paged_fill_cache(const Tensor& cache, const Tensor& input, const Tensor& page_table, const Tensor& batch_idx) {
+  const Pages pages = check_fill(cache, input, page_table);
+  require_integers("paged_fill_cache", "batch_idx", batch_idx, {1});
+  require_same_device("paged_fill_cache", {{"cache", cache}, {"batch_idx", batch_idx}});
+  const auto user_of = [view = batch_idx.view(), users = page_table.shape()[0]](std::int64_t chip) {
+    const std::int64_t user = *view.elements<std::int32_t>(chip);
+    base::require<base::DeviceError>(0 <= user && user < users, "batch_idx must be in 0..{}; received {}", users - 1,
+                                     user);
+    return user;
+  };
+  launch(
+      cache.device(), fill(cache, input, page_table, pages, user_of),
+      {{"cache_tensor", cache}, {"input_tensor", input}, {"page_table", page_table}, {"batch_idx_tensor", batch_idx}},
+      {{"output", cache}}, [&] { return OpDetails{.work = write_work(cache, input, input.spec().num_pages())}; });
 }
 
 void paged_update_cache(const Tensor& cache, const Tensor& input, const Tensor& update_idxs, const Tensor& page_table) {
