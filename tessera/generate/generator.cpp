@@ -53,7 +53,7 @@ void Generator::prefill(std::size_t slot) {
                       .sampler = waiting.sampler,
                       .max_tokens = waiting.request.max_tokens,
                       .position = static_cast<std::int64_t>(waiting.request.prompt_ids.size())};
-  const std::int32_t id = users_[slot]->sampler.sample(logits.row(0));
+  const std::int32_t id = users_[slot]->sampler.sample(logits.row(0), users_[slot]->position - 1);
   users_[slot]->first_token = Clock::now();
   generations_[number].time_to_first_token_s = seconds_since(start);
   accept(slot, id);
@@ -74,9 +74,9 @@ void Generator::decode() {
   for (std::size_t slot = 0; slot < rows; ++slot) {
     if (!users_[slot]) continue;
     User& user = *users_[slot];
-    ++user.position;
     Generation& generation = generations_[user.request];
-    const std::int32_t id = user.sampler.sample(logits.row(static_cast<std::int64_t>(slot)));
+    const std::int32_t id = user.sampler.sample(logits.row(static_cast<std::int64_t>(slot)), user.position);
+    ++user.position;
     generation.decode_s = seconds_since(user.first_token);
     ++generation.decode_steps;
     accept(slot, id);

@@ -1,8 +1,9 @@
 #pragma once
 
 #include <cstdint>
-#include <random>
 #include <span>
+
+#include "tessera/ops/sampling/draw_token.hpp"
 
 namespace tessera::generate {
 
@@ -14,19 +15,25 @@ struct SamplingOptions {
   std::uint64_t seed = 0;
 };
 
-/// Draws the tokens of one user. The same options and logits give the same tokens, on every host.
+/// Draws the tokens of one user. A draw depends on its arguments and the options alone, and is the one that
+/// `ops::sampling` makes on the device: the same tokens on every host, on the device and on the reference path.
 class Sampler {
  public:
   /// Throws InvalidArgument for options out of range.
   explicit Sampler(const SamplingOptions& options);
 
-  /// `logits` is [V]. Of equal logits the lowest index ranks first. Throws DeviceError when no logit is finite or one
-  /// is +infinity: the model is broken, and any token would hide it.
-  std::int32_t sample(std::span<const float> logits);
+  /// `logits` is [V]; `position` is that of the token which was fed to get them. Throws what ops::draw_token does.
+  std::int32_t sample(std::span<const float> logits, std::int64_t position) const {
+    return ops::draw_token(logits, parameters_, seed_, position);
+  }
+
+  /// What `ops::sampling` takes for this user.
+  const ops::SamplingParameters& parameters() const { return parameters_; }
+  std::uint64_t seed() const { return seed_; }
 
  private:
-  SamplingOptions options_;
-  std::mt19937_64 random_; // its sequence is fixed by the C++ standard; the standard's distributions are not
+  ops::SamplingParameters parameters_;
+  std::uint64_t seed_;
 };
 
 } // namespace tessera::generate
