@@ -20,6 +20,7 @@ Generator::Generator(nn::CausalLM& model, GeneratorOptions options) : model_(mod
                 "[generate] max_users must be in 0..{}; received {}; load the model for more users", most,
                 options_.max_users);
   users_.resize(static_cast<std::size_t>(options_.max_users == 0 ? most : options_.max_users));
+  loop_ = model.token_loop(static_cast<std::int64_t>(users_.size()));
 }
 
 std::size_t Generator::submit(Request request) {
@@ -33,14 +34,14 @@ std::size_t Generator::submit(Request request) {
 
 bool Generator::step() {
   if (options_.cancelled != nullptr && *options_.cancelled) cancel();
-  const auto free = std::find(users_.begin(), users_.end(), std::nullopt);
-  if (free != users_.end() && next_waiting_ < requests_.size()) {
-    prefill(static_cast<std::size_t>(free - users_.begin()));
+  const bool idle = std::all_of(users_.begin(), users_.end(), [](const auto& user) { return !user; });
+  if (steps_under_way_ == 0 && wants_prefill()) {
+    prefill(static_cast<std::size_t>(std::find(users_.begin(), users_.end(), std::nullopt) - users_.begin()));
     return true;
   }
-  if (std::all_of(users_.begin(), users_.end(), [](const auto& user) { return !user; })) return false;
+  if (idle && steps_under_way_ == 0) return false;
   decode();
-  return true;
+  return !idle || wants_prefill();
 }
 
 void Generator::prefill(std::size_t slot) {
@@ -49,6 +50,7 @@ void Generator::prefill(std::size_t slot) {
   const auto start = Clock::now();
   const auto logits = model_.prefill(static_cast<std::int64_t>(slot), waiting.request.prompt_ids, nn::LogitsRows::LAST,
                                      nullptr); // [1, V]
+  users_changed_ = true;
   users_[slot] = User{.request = number,
                       .sampler = waiting.sampler,
                       .max_tokens = waiting.request.max_tokens,
@@ -59,27 +61,50 @@ void Generator::prefill(std::size_t slot) {
   accept(slot, id);
 }
 
-void Generator::decode() {
-  // Users behind the last active one need no row.
-  std::size_t rows = users_.size();
-  while (!users_[rows - 1]) --rows;
-  std::vector<std::int32_t> ids(rows, 0);
-  std::vector<std::int32_t> positions(rows, -1);
-  for (std::size_t slot = 0; slot < rows; ++slot) {
-    if (!users_[slot]) continue;
-    ids[slot] = users_[slot]->id;
-    positions[slot] = static_cast<std::int32_t>(users_[slot]->position);
+bool Generator::wants_prefill() const {
+  return next_waiting_ < requests_.size() && std::find(users_.begin(), users_.end(), std::nullopt) != users_.end();
+}
+
+bool Generator::may_run_ahead() const {
+  if (!loop_->asynchronous() || users_changed_ || wants_prefill()) return false;
+  return std::all_of(users_.begin(), users_.end(), [&](const auto& user) {
+    if (!user) return true;
+    const auto made = static_cast<std::int64_t>(generations_[user->request].ids.size());
+    return made + steps_under_way_ < user->max_tokens && user->position + steps_under_way_ < model_.info().context;
+  });
+}
+
+void Generator::begin_step() {
+  if (users_changed_) {
+    std::vector<std::optional<nn::TokenUser>> users(users_.size());
+    for (std::size_t slot = 0; slot < users.size(); ++slot) {
+      if (!users_[slot]) continue;
+      const User& user = *users_[slot];
+      users[slot] = nn::TokenUser{.id = user.id,
+                                  .position = static_cast<std::int32_t>(user.position),
+                                  .sampling = user.sampler.parameters(),
+                                  .seed = user.sampler.seed()};
+    }
+    loop_->set_users(users);
+    users_changed_ = false;
   }
-  const auto logits = model_.decode(ids, positions, nullptr); // [rows, V]
-  for (std::size_t slot = 0; slot < rows; ++slot) {
+  loop_->begin_step();
+  ++steps_under_way_;
+}
+
+void Generator::decode() {
+  if (steps_under_way_ == 0) begin_step();
+  if (may_run_ahead()) begin_step();
+  const std::vector<std::int32_t> ids = loop_->end_step();
+  --steps_under_way_;
+  for (std::size_t slot = 0; slot < users_.size(); ++slot) {
     if (!users_[slot]) continue;
     User& user = *users_[slot];
-    Generation& generation = generations_[user.request];
-    const std::int32_t id = user.sampler.sample(logits.row(static_cast<std::int64_t>(slot)), user.position);
     ++user.position;
+    Generation& generation = generations_[user.request];
     generation.decode_s = seconds_since(user.first_token);
     ++generation.decode_steps;
-    accept(slot, id);
+    accept(slot, ids[slot]);
   }
 }
 
@@ -100,12 +125,16 @@ void Generator::accept(std::size_t slot, std::int32_t id) {
     }
   }
   const bool is_token = generation.finish != Finish::STOP_ID;
-  if (generation.finish != Finish::RUNNING) users_[slot].reset();
+  if (generation.finish != Finish::RUNNING) {
+    users_[slot].reset();
+    users_changed_ = true;
+  }
   if (is_token && options_.on_token) options_.on_token(number, id);
 }
 
 void Generator::cancel() {
   for (auto& user : users_) user.reset();
+  users_changed_ = true;
   next_waiting_ = requests_.size();
   for (Generation& generation : generations_) {
     if (generation.finish == Finish::RUNNING) generation.finish = Finish::CANCELLED;

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <span>
 #include <vector>
@@ -56,7 +57,8 @@ class Generator {
   /// than the context, ids outside the vocabulary, max_tokens below 1 and bad sampling options.
   std::size_t submit(Request request);
 
-  /// Prefills one request or decodes one token of each active user. Returns false, and does nothing, when no request is
+  /// Prefills one request or decodes one token of each active user, and may begin the next token of all before this one
+  /// is read, so that the device does not wait for the host. Returns false, and does nothing, when no request is
   /// left to work on.
   bool step();
 
@@ -86,6 +88,10 @@ class Generator {
 
   void prefill(std::size_t slot);
   void decode();
+  void begin_step();
+  /// Whether all users will want a token after those under way, as far as one knows: only a stop id ends one earlier.
+  bool may_run_ahead() const;
+  bool wants_prefill() const;
   /// Records a user's new token; frees the user when the generation has ended.
   void accept(std::size_t slot, std::int32_t id);
   void cancel();
@@ -96,6 +102,9 @@ class Generator {
   std::size_t next_waiting_ = 0;  // first of requests_ that no user has taken
   std::vector<std::optional<User>> users_;
   std::vector<Generation> generations_;
+  std::unique_ptr<nn::TokenLoop> loop_;
+  bool users_changed_ = true; // since the loop was told
+  std::int64_t steps_under_way_ = 0;
 };
 
 /// Continues all requests; entry i belongs to request i.

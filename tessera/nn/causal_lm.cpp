@@ -4,6 +4,10 @@
 
 namespace tessera::nn {
 
+std::unique_ptr<TokenLoop> CausalLM::token_loop(std::int64_t users) {
+  return std::make_unique<HostTokenLoop>(*this, users);
+}
+
 std::vector<std::string> CausalLM::module_names() const {
   std::vector<std::string> names{"embedding"};
   for (std::int64_t layer = 0; layer < info().layers; ++layer) {

@@ -1,11 +1,13 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "tessera/nn/token_loop.hpp"
 #include "tessera/tensor/host_tensor.hpp"
 
 namespace tessera::nn {
@@ -51,6 +53,10 @@ class CausalLM {
   /// idle user, whose id is ignored and whose logits are unspecified. Returns logits [B, V].
   virtual HostTensor decode(std::span<const std::int32_t> ids, std::span<const std::int32_t> positions,
                             HiddenStates* hidden_states) = 0;
+
+  /// A loop that decodes `users` users together, 1 to max_users. It holds a reference to the model; one at a time, and
+  /// `decode` is not called between its steps.
+  virtual std::unique_ptr<TokenLoop> token_loop(std::int64_t users);
 
   /// Runs one module by itself on B sequences of S positions: x [B, S, width] -> [B, S, width of the output].
   ///

@@ -1,12 +1,14 @@
 #include "tessera/nn/decoder_model.hpp"
 
 #include <algorithm>
-#include <charconv>
-#include <numeric>
+#include <bit>
 
 #include "tessera/base/error.hpp"
+#include "tessera/nn/decoder_token_loop.hpp"
 #include "tessera/ops/data_movement/slice.hpp"
+#include "tessera/ops/eltwise/plus_one.hpp"
 #include "tessera/ops/embedding/embedding.hpp"
+#include "tessera/ops/sampling/sampling.hpp"
 #include "tessera/ops/transformer/rotary_embedding.hpp"
 #include "tessera/tensor/transfer.hpp"
 
@@ -59,24 +61,20 @@ Linear load_wqkv(const WeightLoader& weights, const DecoderConfig& config, const
   return linear;
 }
 
-std::vector<std::int32_t> iota(std::int64_t count) {
-  std::vector<std::int32_t> values(static_cast<std::size_t>(count));
-  std::iota(values.begin(), values.end(), 0);
-  return values;
-}
-
-tensor::Tensor integers(runtime::MeshDevice& device, const Shape& shape, std::span<const std::int32_t> values,
-                        std::string_view name) {
-  return tensor::from_host(device, std::vector<std::int32_t>(values.begin(), values.end()),
-                           {shape, DataType::INT32, Layout::ROW_MAJOR, kDramInterleaved}, name);
-}
-
 void capture(HiddenStates* hidden_states, const tensor::Tensor& x) {
   if (hidden_states == nullptr) return;
   HostTensor state = tensor::to_host(x);
   state.shape = Shape{x.shape()[-2], x.shape()[-1]};
   hidden_states->push_back(std::move(state));
 }
+
+/// Rows of the trace that prefills `length` tokens: at most an eighth more, so that few traces serve all lengths.
+std::int64_t prefill_rows(std::int64_t length) {
+  const auto step = static_cast<std::int64_t>(std::bit_floor(static_cast<std::uint64_t>(length))) / 8;
+  return step <= 1 ? length : round_up(length, step);
+}
+// Traces of prefill that are kept. Other lengths run op by op, which costs a prefill little.
+constexpr std::int64_t kMostPrefillTraces = 8;
 
 /// The options, checked: what a constructor's members are made from.
 const DecoderModel::Options& checked(const DecoderModel::Options& options, const DecoderConfig& config) {
@@ -112,12 +110,13 @@ DecoderModel::DecoderModel(std::shared_ptr<runtime::MeshDevice> device, const De
       cache_config_{.users = options.max_users,
                     .context = round_up(options.context, kTileHeight),
                     .kv_heads = config.kv_heads,
-                    .head_dim = config.head_dim} {
+                    .head_dim = config.head_dim},
+      trace_(options.trace) {
   load_weights(names, weights, options);
   // What depends on the context comes after the weights, whose addresses are the same for any, as their cache requires.
   {
     const runtime::MemoryKindScope kind(*device_, runtime::MemoryKind::WEIGHTS);
-    rope_ = RopeTables(*device_, config.rope, config.head_dim, options.context, options.precision.activation);
+    rope_ = RopeTables(*device_, config.rope, config.head_dim, cache_config_.context, options.precision.activation);
   }
   for (std::int64_t layer = 0; layer < config.layers; ++layer) {
     const runtime::Scope scope(*device_, fmt::format("layers.{}", layer));
@@ -125,6 +124,10 @@ DecoderModel::DecoderModel(std::shared_ptr<runtime::MeshDevice> device, const De
         KvCache(*device_, cache_config_, precision_.of_layer(layer).kv_cache));
   }
   page_table_ = identity_page_table(*device_, cache_config_);
+  {
+    const runtime::MemoryKindScope kind(*device_, runtime::MemoryKind::KV_CACHE); // with the page table
+    inputs_ = StepInputs(*device_, options.max_users, options.context);
+  }
   device_->synchronize();
 }
 
@@ -176,23 +179,16 @@ void DecoderModel::check_ids(std::span<const std::int32_t> ids) const {
   }
 }
 
-ForwardContext DecoderModel::prefill_context(std::int64_t user, std::int64_t length) const {
+void DecoderModel::check_prompt(std::int64_t user, std::int64_t length) const {
   base::require(0 <= user && user < info_.max_users, "[prefill] user must be in 0..{}; received {}",
                 info_.max_users - 1, user);
   base::require(length > 0, "[prefill] a prompt of one token or more is required; received none");
   base::require(length <= info_.context,
                 "[prefill] a prompt of at most {} tokens is possible with this context; received {}; raise --context",
                 info_.context, length);
-  const tensor::Tensor positions = integers(*device_, {1, 1, length}, iota(length), "positions");
-  return {.phase = Phase::PREFILL,
-          .rope = rope_.look_up(positions, kDramInterleaved),
-          .page_table = page_table_,
-          .user = user,
-          .activation = precision_.activation,
-          .memory_config = kDramInterleaved};
 }
 
-ForwardContext DecoderModel::decode_context(std::span<const std::int32_t> positions) const {
+void DecoderModel::check_positions(std::span<const std::int32_t> positions) const {
   const auto users = static_cast<std::int64_t>(positions.size());
   base::require(0 < users && users <= info_.max_users, "[decode] 1 to {} users are possible; received {}",
                 info_.max_users, users);
@@ -201,19 +197,29 @@ ForwardContext DecoderModel::decode_context(std::span<const std::int32_t> positi
                   "[decode] positions must be in 0..{} (-1: idle); received {}; raise --context", info_.context - 1,
                   position);
   }
+}
+
+ForwardContext DecoderModel::prefill_context(std::int64_t length) const {
+  return {.phase = Phase::PREFILL,
+          .rope = rope_.look_up(inputs_.prompt_positions.leading(2, length), kDramInterleaved),
+          .page_table = page_table_,
+          .user = inputs_.user,
+          .activation = precision_.activation,
+          .memory_config = kDramInterleaved};
+}
+
+ForwardContext DecoderModel::decode_context(const StepInputs& inputs) const {
   return {.phase = Phase::DECODE,
-          .rope = rope_.look_up(integers(*device_, {1, users, 1}, positions, "rotary_positions"), kL1Interleaved),
-          .positions = integers(*device_, {users}, positions, "positions"),
+          .rope = rope_.look_up(inputs.rotary_positions, kL1Interleaved),
+          .positions = inputs.positions,
           .page_table = page_table_,
           .activation = precision_.activation,
           .memory_config = kL1Interleaved};
 }
 
-tensor::Tensor DecoderModel::embed(std::span<const std::int32_t> ids, const ForwardContext& context) const {
+tensor::Tensor DecoderModel::embed(const tensor::Tensor& ids, const ForwardContext& context) const {
   const runtime::Scope scope(*device_, "embedding");
-  const auto rows = static_cast<std::int64_t>(ids.size());
-  return ops::embedding(integers(*device_, {1, 1, rows}, ids, "ids"), embedding_,
-                        {.dtype = context.activation, .memory_config = context.memory_config});
+  return ops::embedding(ids, embedding_, {.dtype = context.activation, .memory_config = context.memory_config});
 }
 
 tensor::Tensor DecoderModel::run_layers(tensor::Tensor x, const ForwardContext& context,
@@ -234,25 +240,83 @@ tensor::Tensor DecoderModel::head(const tensor::Tensor& x, const ForwardContext&
   return ops::linear(x, lm_head_.weight, {.dtype = context.activation, .memory_config = kDramInterleaved});
 }
 
+tensor::Tensor DecoderModel::prefill_step(std::int64_t length, LogitsRows rows, HiddenStates* hidden_states) const {
+  const ForwardContext context = prefill_context(length);
+  tensor::Tensor x = run_layers(embed(inputs_.prompt.leading(2, length), context), context, hidden_states);
+  if (rows == LogitsRows::LAST) x = ops::slice_rows(x, inputs_.last_row, 1);
+  return head(final_norm_.forward(x), context);
+}
+
 tensor::Tensor DecoderModel::forward_prefill(std::int64_t user, std::span<const std::int32_t> ids, LogitsRows rows,
                                              HiddenStates* hidden_states) {
   const auto length = static_cast<std::int64_t>(ids.size());
-  const ForwardContext context = prefill_context(user, length);
-  tensor::Tensor x = run_layers(embed(ids, context), context, hidden_states);
-  if (rows == LogitsRows::LAST) x = ops::slice_rows(x, length - 1, length);
-  return head(final_norm_.forward(x), context);
+  check_prompt(user, length);
+  inputs_.write_prompt(user, ids);
+  return prefill_step(length, rows, hidden_states);
+}
+
+tensor::Tensor DecoderModel::prefill_last(std::int64_t user, std::span<const std::int32_t> ids) {
+  const auto length = static_cast<std::int64_t>(ids.size());
+  const std::int64_t rows = std::min(prefill_rows(length), cache_config_.context);
+  if (!trace_ ||
+      (static_cast<std::int64_t>(prefill_traces_.size()) >= kMostPrefillTraces && !prefill_traces_.contains(rows)))
+    return forward_prefill(user, ids, LogitsRows::LAST, nullptr);
+  // Causal attention keeps the rows of the prompt from those behind it, whose keys and values later tokens replace.
+  PrefillTrace& entry = prefill_traces_[rows];
+  inputs_.write_prompt(user, ids);
+  if (!entry.has_run) {
+    // What the card needs before it can capture; lengths that do not come again are spared the rows behind.
+    const bool whole = ++entry.uses > 1 || length == rows;
+    entry.has_run = whole;
+    return prefill_step(whole ? rows : length, LogitsRows::LAST, nullptr);
+  }
+  if (!entry.trace.captured()) {
+    entry.trace = runtime::Trace(device_, device_->queue().id(),
+                                 [&] { entry.logits = prefill_step(rows, LogitsRows::LAST, nullptr); });
+    entry.logits.acknowledge_corruptible(); // read before the next replay of any trace
+  }
+  entry.trace.execute(false);
+  return entry.logits;
 }
 
 tensor::Tensor DecoderModel::forward_decode(std::span<const std::int32_t> ids, std::span<const std::int32_t> positions,
                                             HiddenStates* hidden_states) {
-  const ForwardContext context = decode_context(positions);
-  return head(final_norm_.forward(run_layers(embed(ids, context), context, hidden_states)), context);
+  check_positions(positions);
+  inputs_.write_users(ids, positions);
+  const StepInputs inputs = inputs_.of_users(static_cast<std::int64_t>(ids.size()));
+  const ForwardContext context = decode_context(inputs);
+  return head(final_norm_.forward(run_layers(embed(inputs.ids, context), context, hidden_states)), context);
+}
+
+tensor::Tensor DecoderModel::decode_step(std::int64_t rows) {
+  const StepInputs inputs = inputs_.of_users(rows);
+  const ForwardContext context = decode_context(inputs);
+  const tensor::Tensor logits =
+      head(final_norm_.forward(run_layers(embed(inputs.ids, context), context, nullptr)), context);
+  const runtime::Scope scope(*device_, "sampling");
+  ops::sampling(logits,
+                {.temperature = inputs.temperature,
+                 .k = inputs.top_k,
+                 .p = inputs.top_p,
+                 .seed = inputs.seed,
+                 .positions = inputs.positions},
+                inputs.ids);
+  ops::plus_one(inputs.positions);
+  ops::plus_one(inputs.rotary_positions);
+  return logits;
+}
+
+std::unique_ptr<TokenLoop> DecoderModel::token_loop(std::int64_t users) {
+  return std::make_unique<DecoderTokenLoop>(*this, users);
 }
 
 HostTensor DecoderModel::prefill(std::int64_t user, std::span<const std::int32_t> ids, LogitsRows rows,
                                  HiddenStates* hidden_states) {
   check_ids(ids);
-  return as_rows(tensor::to_host(forward_prefill(user, ids, rows, hidden_states)));
+  check_prompt(user, static_cast<std::int64_t>(ids.size()));
+  const bool traceable = rows == LogitsRows::LAST && hidden_states == nullptr;
+  return as_rows(
+      tensor::to_host(traceable ? prefill_last(user, ids) : forward_prefill(user, ids, rows, hidden_states)));
 }
 
 HostTensor DecoderModel::decode(std::span<const std::int32_t> ids, std::span<const std::int32_t> positions,

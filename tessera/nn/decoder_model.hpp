@@ -1,6 +1,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -9,8 +10,10 @@
 #include "tessera/nn/decoder_config.hpp"
 #include "tessera/nn/decoder_layer.hpp"
 #include "tessera/nn/precision.hpp"
+#include "tessera/nn/step_inputs.hpp"
 #include "tessera/nn/weights.hpp"
 #include "tessera/runtime/mesh_device.hpp"
+#include "tessera/runtime/trace.hpp"
 
 namespace tessera::nn {
 
@@ -21,6 +24,7 @@ class DecoderModel : public CausalLM {
     Precision precision;
     std::int64_t context = 2048; ///< positions of the KV cache for each user
     std::int64_t max_users = 1;  ///< 1 to 32, the rows of a tile
+    bool trace = true;           ///< replay captured traces where a step comes again
     /// Called after each layer is converted: (done, total).
     std::function<void(std::int64_t, std::int64_t)> progress;
   };
@@ -37,12 +41,22 @@ class DecoderModel : public CausalLM {
                     HiddenStates* hidden_states) override;
   HostTensor run_module(std::string_view name, const HostTensor& x, Phase phase) override;
 
-  /// The forward passes on the device, without reading back: what record mode runs. ids [1, 1, R] INT32 -> logits [1,
-  /// 1, R', V].
+  std::unique_ptr<TokenLoop> token_loop(std::int64_t users) override;
+
+  /// The forward passes on the device, without reading back: what record mode runs. Logits [1, 1, R', V].
   tensor::Tensor forward_prefill(std::int64_t user, std::span<const std::int32_t> ids, LogitsRows rows,
                                  HiddenStates* hidden_states = nullptr);
   tensor::Tensor forward_decode(std::span<const std::int32_t> ids, std::span<const std::int32_t> positions,
                                 HiddenStates* hidden_states = nullptr);
+  /// One decode step on the inputs that are on the device: logits [1, 1, rows, V]. The users' next tokens are drawn
+  /// into inputs().ids and their positions raised, so that the next step needs nothing from the host.
+  tensor::Tensor decode_step(std::int64_t rows);
+  /// The tensors that steps read.
+  const StepInputs& inputs() const { return inputs_; }
+
+  bool traced() const { return trace_; }
+  /// Bits are the same with traces and without.
+  void set_traced(bool traced) { trace_ = traced; }
 
   runtime::MeshDevice& device() { return *device_; }
 
@@ -52,22 +66,37 @@ class DecoderModel : public CausalLM {
 
   void load_weights(const DecoderNames& names, const WeightLoader& weights, const Options& options);
   DecoderLayer load_layer(std::int64_t number, const DecoderNames& names, const WeightLoader& weights) const;
-  ForwardContext prefill_context(std::int64_t user, std::int64_t length) const;
-  ForwardContext decode_context(std::span<const std::int32_t> positions) const;
-  tensor::Tensor embed(std::span<const std::int32_t> ids, const ForwardContext& context) const;
+  /// Prompts of up to so many tokens, run by one trace.
+  struct PrefillTrace {
+    std::int64_t uses = 0;
+    bool has_run = false; // with this many rows
+    runtime::Trace trace;
+    tensor::Tensor logits; // [1, 1, 1, V]
+  };
+
+  ForwardContext prefill_context(std::int64_t length) const;
+  ForwardContext decode_context(const StepInputs& inputs) const;
+  tensor::Tensor prefill_step(std::int64_t length, LogitsRows rows, HiddenStates* hidden_states) const;
+  tensor::Tensor prefill_last(std::int64_t user, std::span<const std::int32_t> ids);
+  tensor::Tensor embed(const tensor::Tensor& ids, const ForwardContext& context) const;
   tensor::Tensor run_layers(tensor::Tensor x, const ForwardContext& context, HiddenStates* hidden_states) const;
   tensor::Tensor head(const tensor::Tensor& x, const ForwardContext& context) const;
   RowsModule module(std::string_view name) const;
   HostTensor rotate_rows(const HostTensor& rows, const ForwardContext& context) const;
   void check_ids(std::span<const std::int32_t> ids) const;
+  void check_prompt(std::int64_t user, std::int64_t length) const;
+  void check_positions(std::span<const std::int32_t> positions) const;
 
   std::shared_ptr<runtime::MeshDevice> device_;
   DecoderConfig config_;
   Precision precision_;
   CausalLMInfo info_;
   KvCacheConfig cache_config_;
+  bool trace_;
   tensor::Tensor page_table_;
-  tensor::Tensor embedding_; // [1, 1, V, E] ROW_MAJOR
+  StepInputs inputs_;
+  std::map<std::int64_t, PrefillTrace> prefill_traces_; // by rows
+  tensor::Tensor embedding_;                            // [1, 1, V, E] ROW_MAJOR
   RopeTables rope_;
   std::vector<DecoderLayer> layers_;
   RmsNorm final_norm_;

@@ -61,8 +61,10 @@ HostTensor DecoderModel::run_module(std::string_view name, const HostTensor& x, 
   const HostTensor rows = ids ? HostTensor{Shape{batch, length, 1}, x.data} : x;
   HostTensor y{Shape{batch, length, 1}, {}};
   if (phase == Phase::PREFILL) {
+    check_prompt(0, length);
+    inputs_.write_prompt(0, std::vector<std::int32_t>(static_cast<std::size_t>(length)));
     for (std::int64_t sequence = 0; sequence < batch; ++sequence) {
-      put_rows(y, run(take_rows(rows, sequence * length, 1, length), prefill_context(0, length)), sequence * length, 1);
+      put_rows(y, run(take_rows(rows, sequence * length, 1, length), prefill_context(length)), sequence * length, 1);
     }
     return y;
   }
@@ -70,7 +72,10 @@ HostTensor DecoderModel::run_module(std::string_view name, const HostTensor& x, 
     const std::int64_t users = std::min(info_.max_users, batch - first);
     for (std::int64_t position = 0; position < length; ++position) {
       const std::vector<std::int32_t> positions(static_cast<std::size_t>(users), static_cast<std::int32_t>(position));
-      put_rows(y, run(take_rows(rows, first * length + position, length, users), decode_context(positions)),
+      check_positions(positions);
+      inputs_.write_users(std::vector<std::int32_t>(positions.size()), positions);
+      put_rows(y,
+               run(take_rows(rows, first * length + position, length, users), decode_context(inputs_.of_users(users))),
                first * length + position, length);
     }
   }
@@ -92,7 +97,9 @@ DecoderModel::RowsModule DecoderModel::module(std::string_view name) const {
     return [this](const HostTensor& rows, const ForwardContext& context) {
       const std::vector<std::int32_t> ids(rows.data.begin(), rows.data.end());
       check_ids(ids);
-      return download(embed(ids, context));
+      const auto count = static_cast<std::int64_t>(ids.size());
+      const TensorSpec spec{{1, 1, count}, DataType::INT32, Layout::ROW_MAJOR, kDramInterleaved};
+      return download(embed(tensor::from_host(*device_, ids, spec, "ids"), context));
     };
   }
   if (name == "final_norm") return on_rows(e, [this](const auto& x, const auto&) { return final_norm_.forward(x); });

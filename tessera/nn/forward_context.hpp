@@ -14,7 +14,7 @@ struct ForwardContext {
   RopeTables::Rows rope;     ///< prefill [1, 1, S, D], decode [1, B, 1, D]
   tensor::Tensor positions;  ///< decode: [B] INT32, -1 for idle users
   tensor::Tensor page_table; ///< [users, blocks of a user] INT32
-  std::int64_t user = 0;     ///< prefill: whose cache is filled
+  tensor::Tensor user;       ///< prefill: [1] INT32, whose cache is filled
   DataType activation = DataType::BFLOAT16;
   MemoryConfig memory_config; ///< of activations: L1 in decode, DRAM in prefill
 };

@@ -1,5 +1,8 @@
 #include "tessera/tensor/tensor.hpp"
 
+#include <algorithm>
+#include <iterator>
+
 #include "tessera/base/error.hpp"
 
 namespace tessera::tensor {
@@ -32,14 +35,18 @@ Tensor Tensor::reshape(const Shape& shape) const {
   return result;
 }
 
-Tensor Tensor::leading(std::int64_t count) const {
+Tensor Tensor::leading(int dim, std::int64_t count) const {
+  const auto extents = shape().extents();
+  base::require(
+      layout() == Layout::ROW_MAJOR && 0 <= dim && dim < std::ssize(extents) &&
+          std::all_of(extents.begin(), extents.begin() + dim, [](std::int64_t extent) { return extent == 1; }),
+      "[leading] a ROW_MAJOR tensor and a dimension behind extents of 1 are required; received dimension {} "
+      "of {}",
+      dim, to_string(spec_));
+  base::require(0 < count && count <= shape()[dim], "[leading] 1 to {} are possible in dimension {}; received {}",
+                shape()[dim], dim, count);
   Tensor result = *this;
-  int dim = 0;
-  while (dim + 1 < static_cast<int>(spec_.shape.rank()) && spec_.shape[dim] == 1) ++dim;
-  base::require(layout() == Layout::ROW_MAJOR && 0 < count && count <= spec_.shape[dim],
-                "[leading] a ROW_MAJOR tensor and a count in 1..its outermost extent are required; received {} of {}",
-                count, to_string(spec_));
-  result.spec_.shape = spec_.shape.with(dim, count);
+  result.spec_.shape = shape().with(dim, count);
   return result;
 }
 

@@ -101,6 +101,24 @@ TEST_F(TensorTest, ReshapeRefusesWhatWouldMoveBytes) {
   refused(rows, {6});
 }
 
+TEST_F(TensorTest, LeadingIsTheFirstPartInTheSameMemory) {
+  const Tensor rows = test::integers_to_device(*device, {1, 3, 2}, {1, 2, 3, 4, 5, 6});
+  EXPECT_EQ(rows.leading(1, 2).shape(), (Shape{1, 2, 2}));
+  EXPECT_EQ(to_host_integers(rows.leading(1, 2)), (std::vector<std::int32_t>{1, 2, 3, 4}));
+  EXPECT_EQ(to_host_integers(rows.leading(0, 1)), to_host_integers(rows));
+  const Tensor row = test::integers_to_device(*device, {1, 1, 4}, {1, 2, 3, 4});
+  write(row.leading(2, 2), {7, 8});
+  EXPECT_EQ(to_host_integers(row), (std::vector<std::int32_t>{7, 8, 3, 4}));
+  const auto refused = [](const Tensor& tensor, int dim, std::int64_t count) {
+    EXPECT_THAT([&] { tensor.leading(dim, count); }, ThrowsMessage<base::InvalidArgument>(HasSubstr("[leading]")));
+  };
+  refused(rows, 2, 1); // not the first bytes
+  refused(rows, 1, 0);
+  refused(rows, 1, 4);
+  refused(rows, 3, 1);
+  refused(test::to_device(*device, random_values({2, 32, 64}, 1), DataType::BFLOAT16), 0, 1);
+}
+
 TEST_F(TensorTest, SaysWhenTheCardIsFull) {
   const TensorSpec spec{{1, 1, 65536, 65536}, DataType::BFLOAT16, Layout::TILE, kDramInterleaved};
   const Tensor first = Tensor::allocate(*device, spec, "first");
