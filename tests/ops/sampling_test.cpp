@@ -1,5 +1,6 @@
 #include "tessera/ops/sampling/sampling.hpp"
 
+#include "tessera/ops/eltwise/plus_one.hpp"
 #include "tessera/ops/sampling/draw_token.hpp"
 #include "tests/ops/ops_fixture.hpp"
 
@@ -148,6 +149,26 @@ TEST_F(SamplingTest, ReadsItsParametersAndItsSeedWhenItRuns) {
   users[1].position = 78;
   users[1].parameters.temperature = 0.0F;
   EXPECT_EQ(tensor::to_host_integers(output), expected_of(logits, users));
+}
+
+TEST_F(SamplingTest, ATraceDrawsTheTokensOfOnePositionAfterAnother) {
+  const HostTensor logits = random_values({1, 1, 5, 9000}, 6, 0.3F);
+  const Tensor on_device = to_device(*device, logits, DataType::FLOAT32);
+  std::vector<User> users = mixed_users(5);
+  users[3].position = -1;
+  const SamplingTensors tensors = tensors_of(*device, users);
+  const Tensor output = ids_on(*device, 5);
+  const auto step = [&] {
+    sampling(on_device, tensors, output);
+    plus_one(tensors.positions);
+  };
+  step(); // each op runs once before it is captured
+  const runtime::Trace trace(device, 0, step);
+  for (int replay = 1; replay < 6; ++replay) {
+    trace.execute(false);
+    for (User& user : users) user.position += user.position < 0 ? 0 : 1;
+    EXPECT_EQ(tensor::to_host_integers(output), expected_of(logits, users)) << "replay " << replay;
+  }
 }
 
 TEST_F(SamplingTest, LogitsThatAreNotFiniteFailOnTheQueue) {

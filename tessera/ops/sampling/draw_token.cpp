@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "tessera/base/error.hpp"
+#include "tessera/runtime/thread_scratch.hpp"
 
 namespace tessera::ops {
 namespace {
@@ -164,17 +165,21 @@ Kept nucleus_by_levels(const WeightedRow& x, double wanted) {
 Kept keep_top_p(const WeightedRow& x, double top_p) {
   double mass = 0;
   for_each_chunk(x, [&](std::int64_t, std::int64_t, const float*, const float*, double sum) { mass += sum; });
-  if (top_p == 1.0) return {{-kInfinity, 0.0F, static_cast<std::int32_t>(x.row.size())}, mass};
+  const double wanted = top_p * mass;
   // Mostly a few tokens have nearly all of the mass.
   constexpr std::int64_t kFew = 64;
   const std::span<Candidate> candidates = largest(x, kFew);
-  return mass_of(candidates) >= top_p * mass ? nucleus(candidates, 0, top_p * mass)
-                                             : nucleus_by_levels(x, top_p * mass);
+  return mass_of(candidates) >= wanted ? nucleus(candidates, 0, wanted) : nucleus_by_levels(x, wanted);
 }
 
-/// The first token, in the order of the index, at which the weights of those kept exceed `unit` of their sum.
+/// `unit` of the mass, but less than all of it, to which the product may round up.
+double share_of(double mass, double unit) {
+  return std::min(unit * mass, mass - kernels::kWeightStep);
+}
+
+/// The first of the tokens kept, in the order of the index, at which the weights exceed `unit` of their sum.
 std::int32_t pick(const WeightedRow& x, const Kept& kept, double unit) {
-  double left = std::min(unit * kept.mass, kept.mass - kernels::kWeightStep); // the product may round up to the sum
+  double left = share_of(kept.mass, unit);
   std::int32_t picked = kept.last.index;
   for_each_block(x, kept.last.logit, [&](std::int64_t first, const float* logits, const float* weights) {
     for (std::int64_t i = 0; i < kLogitsBlock; ++i) {
@@ -189,6 +194,26 @@ std::int32_t pick(const WeightedRow& x, const Kept& kept, double unit) {
     return true;
   });
   return picked;
+}
+
+/// The same where all are kept.
+std::int32_t pick_of_all(const WeightedRow& x, double unit) {
+  double masses[kMostLogits / kLogitsChunk];
+  double mass = 0;
+  for_each_chunk(x, [&](std::int64_t first, std::int64_t, const float*, const float*, double sum) {
+    masses[first / kLogitsChunk] = sum;
+    mass += sum;
+  });
+  double left = share_of(mass, unit);
+  std::int64_t chunk = 0;
+  while (left >= masses[chunk]) left -= masses[chunk++];
+  float memory[kLogitsChunk];
+  float weights[kLogitsChunk];
+  std::int64_t index = chunk * kLogitsChunk;
+  const std::int64_t count = std::min(kLogitsChunk, x.row.size() - index);
+  x.weigh(x.row.read(index, count, memory), count, weights);
+  for (const float* weight = weights; left >= *weight; ++weight, ++index) left -= *weight;
+  return static_cast<std::int32_t>(index);
 }
 
 /// splitmix64's mixing function (Steele, Lea and Flood, "Fast Splittable Pseudorandom Number Generators").
@@ -232,10 +257,17 @@ std::int32_t draw_token(const LogitsRow& row, std::span<const float> maxima, con
   constexpr double kLog2E = 1.4426950408889634;
   const double scale = std::min(kLog2E / parameters.temperature, double{std::numeric_limits<float>::max()});
   const WeightedRow x{row, maxima, maximum, static_cast<float>(scale)};
-  const Kept kept = parameters.top_k > 0 && parameters.top_k < row.size()
-                        ? keep_top_k(x, parameters.top_k, parameters.top_p)
-                        : keep_top_p(x, parameters.top_p);
-  return pick(x, kept, random_unit(seed, position));
+  const double unit = random_unit(seed, position);
+  if (parameters.top_k > 0 && parameters.top_k < row.size())
+    return pick(x, keep_top_k(x, parameters.top_k, parameters.top_p), unit);
+  if (parameters.top_p < 1.0F) {
+    // Read several times: once from the tiles is enough.
+    float* const copy = runtime::thread_scratch(row.size());
+    const LogitsRow whole(std::span(row.read(0, row.size(), copy), static_cast<std::size_t>(row.size())));
+    const WeightedRow y{whole, maxima, maximum, x.scale};
+    return pick(y, keep_top_p(y, parameters.top_p), unit);
+  }
+  return pick_of_all(x, unit);
 }
 
 std::int32_t draw_token(std::span<const float> logits, const SamplingParameters& parameters, std::uint64_t seed,
