@@ -23,6 +23,7 @@ Command tokenize_command();
 Command detokenize_command();
 Command plan_command();
 Command bench_command();
+Command profile_command();
 Command devices_command();
 
 /// All subcommands, in the order of --help.

@@ -18,7 +18,6 @@
 namespace tessera::cli {
 namespace {
 
-constexpr std::size_t kBytes = std::size_t{1} << 30;
 constexpr std::size_t kChunk = std::size_t{1} << 20; // a run of memory for each thread in turn
 constexpr int kPasses = 6;
 
@@ -46,33 +45,34 @@ double timed(int threads, const Body& body) {
 /// Memory in huge pages, every page written.
 class Buffer {
  public:
-  explicit Buffer(int threads) {
-    void* const memory = ::mmap(nullptr, kBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  Buffer(int threads, std::size_t bytes) : bytes_(bytes) {
+    void* const memory = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     base::require<base::OutOfMemory>(
-        memory != MAP_FAILED, "[bench] {} bytes are needed to measure the memory; the system has none left", kBytes);
-    ::madvise(memory, kBytes, MADV_HUGEPAGE);
+        memory != MAP_FAILED, "[bench] {} bytes are needed to measure the memory; the system has none left", bytes);
+    ::madvise(memory, bytes, MADV_HUGEPAGE);
     memory_ = static_cast<std::byte*>(memory);
-    const std::size_t share = kBytes / static_cast<std::size_t>(threads);
+    const std::size_t share = bytes / static_cast<std::size_t>(threads);
     timed(threads,
           [&](int thread) { std::memset(memory_ + static_cast<std::size_t>(thread) * share, thread + 1, share); });
   }
-  ~Buffer() { ::munmap(memory_, kBytes); }
+  ~Buffer() { ::munmap(memory_, bytes_); }
   Buffer(const Buffer&) = delete;
   Buffer& operator=(const Buffer&) = delete;
 
   const std::byte* data() const { return memory_; }
 
  private:
+  std::size_t bytes_;
   std::byte* memory_ = nullptr;
 };
 
 } // namespace
 
 double MachineLimits::read_bytes_per_s() const {
-  const Buffer memory(threads_);
+  const Buffer memory(threads_, buffer_bytes_);
   std::atomic<std::uint64_t> sink{0};
   const auto& isa = kernels::kernels();
-  const std::size_t share = kBytes / static_cast<std::size_t>(threads_) / kChunk * kChunk;
+  const std::size_t share = buffer_bytes_ / static_cast<std::size_t>(threads_) / kChunk * kChunk;
   double best = 0.0;
   for (int pass = 0; pass < kPasses; ++pass) {
     // Two patterns: one far-apart range for each thread, and chunks in turn. Which is faster depends on the machine.

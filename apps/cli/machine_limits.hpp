@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 
 namespace tessera::cli {
@@ -9,7 +10,10 @@ namespace tessera::cli {
 /// memory of a shared machine drifts by the minute, so it is measured anew beside each figure.
 class MachineLimits {
  public:
-  explicit MachineLimits(int threads) : threads_(threads) {}
+  static constexpr std::size_t kBufferBytes = std::size_t{1} << 30;
+
+  explicit MachineLimits(int threads, std::size_t buffer_bytes = kBufferBytes)
+      : threads_(threads), buffer_bytes_(buffer_bytes) {}
 
   /// Bytes/s of reading memory now: the best of a few passes over a buffer beyond every cache, a run for each thread.
   /// The buffer lives as long as the call.
@@ -19,6 +23,7 @@ class MachineLimits {
 
  private:
   int threads_;
+  std::size_t buffer_bytes_;
 };
 
 /// The most memory that this process has held since the start, less what was measured in between.

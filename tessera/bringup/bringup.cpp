@@ -169,7 +169,10 @@ Report run(const Inputs& inputs, const Options& options, Progress& progress) {
     state.stage = result.name;
     state.stage_number = i + 1;
     try {
-      if (!result.resumed) run_stage(*stages[i], context, result);
+      if (!result.resumed) {
+        progress.stage_started(result.name);
+        run_stage(*stages[i], context, result);
+      }
     } catch (const Cancelled&) {
       break;
     }

@@ -59,6 +59,7 @@ struct ProgressState {
 class Progress {
  public:
   virtual ~Progress() = default;
+  virtual void stage_started(const std::string& /*name*/) {}
   virtual void advanced(const ProgressState&) {}
   virtual void stage_finished(const StageResult&) {}
   /// When true, the run ends at the next step; stages that have finished are in the report.

@@ -10,10 +10,12 @@ namespace tessera::profile {
 namespace {
 
 constexpr double kNsPerS = 1e9;
+// Threads without work for so much of an op's time are what to look at first, whatever the rest reaches.
+constexpr double kMuch = 0.3;
 // From half of a limit on, coming nearer to it gains less than moving or computing less does.
 constexpr double kNearLimit = 0.5;
-// A quarter of an op's time is worth a name.
-constexpr double kMuch = 0.25;
+// The memory of a shared machine drifts, but what reads at twice its measured speed reads from a cache.
+constexpr double kBeyondMemory = 2.0;
 
 /// Sums over the runs of one row.
 struct Sums {
@@ -47,13 +49,13 @@ void add(Sums& sums, const Slice& slice, const Operation& operation, double chip
 }
 
 Bound bound_of(const OpRow& row, const Origin& origin) {
-  const bool has_limits = origin.read_bytes_per_s > 0.0 && origin.flop_per_s > 0.0;
-  const double nearest = std::max(row.read_share, row.flop_share);
-  if (has_limits && nearest >= kNearLimit) return row.read_share >= row.flop_share ? Bound::MEMORY : Bound::ARITHMETIC;
   if (std::max(row.idle_share, row.overhead_share) >= kMuch) {
     return row.idle_share >= row.overhead_share ? Bound::THREADS : Bound::HOST;
   }
-  return has_limits ? Bound::KERNEL : Bound::UNKNOWN;
+  if (origin.read_bytes_per_s == 0.0 || origin.flop_per_s == 0.0) return Bound::UNKNOWN;
+  const double read_share = row.read_share < kBeyondMemory ? row.read_share : 0.0;
+  if (std::max(read_share, row.flop_share) < kNearLimit) return Bound::KERNEL;
+  return read_share >= row.flop_share ? Bound::MEMORY : Bound::ARITHMETIC;
 }
 
 OpRow finish(Sums sums, const Origin& origin, double all_ns) {

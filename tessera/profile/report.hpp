@@ -9,12 +9,12 @@
 
 namespace tessera::profile {
 
-/// What keeps an op from being faster. MEMORY, ARITHMETIC: it reaches at least half of what the machine's memory or its
-/// products give. THREADS: threads idle while others work. HOST: no thread works: its time goes into handing work out.
-/// KERNEL: none of these; its own instructions take the time. UNKNOWN: the profile does not hold the machine's limits.
-enum class Bound { MEMORY, ARITHMETIC, THREADS, HOST, KERNEL, UNKNOWN };
+/// What keeps an op from being faster. THREADS: threads idle while others work. HOST: no thread works, the time goes
+/// into handing work out. MEMORY, ARITHMETIC: neither, and it reaches at least half of what the machine's memory or its
+/// products give. KERNEL: none of these; its own instructions take the time. UNKNOWN: the machine's limits are.
+enum class Bound { THREADS, HOST, MEMORY, ARITHMETIC, KERNEL, UNKNOWN };
 
-/// "memory", "arithmetic", "threads", "host overhead", "kernel", "?"
+/// "threads", "host overhead", "memory", "arithmetic", "kernel", "?"
 std::string_view to_string(Bound bound);
 
 /// All runs of the ops or transfers of one name.
@@ -89,8 +89,8 @@ Report make_report(const Profile& profile);
 std::string to_table(const Report& report);
 nlohmann::json to_json(const Report& report);
 
-/// The rows of ops alone, each line indented by `indent` spaces.
-std::string to_table(const std::vector<OpRow>& ops, int indent);
+/// The rows of ops alone; the table is made from their JSON, each line indented by `indent` spaces.
 nlohmann::json to_json(const std::vector<OpRow>& ops);
+std::string op_table(const nlohmann::json& ops, int indent);
 
 } // namespace tessera::profile

@@ -118,13 +118,16 @@ json array_of(const std::vector<Row>& rows) {
 
 } // namespace
 
-std::string to_table(const std::vector<OpRow>& ops, int indent) {
+std::string op_table(const nlohmann::json& ops, int indent) {
   std::string text = fmt::format("{:{}}{:<42} {:>7} {:>10} {:>7} {:>9} {:>8} {:>9}  {}\n", "", indent, "op", "count",
                                  "total ms", "share", "mean us", "GB/s", "GFLOP/s", "bound by");
-  for (const OpRow& op : ops) {
-    text += fmt::format("{:{}}{:<42} {:>7} {:>10.3f} {:>5.1f} % {:>9.1f} {:>8.1f} {:>9.1f}  {}\n", "", indent, op.name,
-                        op.count, op.total_ns / kNsPerMs, 100.0 * op.share, op.mean_ns() / kNsPerUs,
-                        op.bytes_per_s / kGiga, op.flop_per_s / kGiga, to_string(op.bound));
+  for (const json& op : ops) {
+    const auto number = [&](const char* key) { return op.at(key).get<double>(); };
+    text +=
+        fmt::format("{:{}}{:<42} {:>7} {:>10.3f} {:>5.1f} % {:>9.1f} {:>8.1f} {:>9.1f}  {}\n", "", indent,
+                    op.at("name").get<std::string>(), op.at("count").get<std::int64_t>(),
+                    number("host_time_ns") / kNsPerMs, 100.0 * number("share"), number("mean_ns") / kNsPerUs,
+                    number("bytes_per_s") / kGiga, number("flop_per_s") / kGiga, op.at("bound_by").get<std::string>());
   }
   return text;
 }
@@ -152,7 +155,7 @@ nlohmann::json to_json(const std::vector<OpRow>& ops) {
 std::string to_table(const Report& report) {
   std::string text = heading(report) + "\n";
   if (report.ops.empty()) return text + "no programs ran\n";
-  text += to_table(report.ops, 0) + "\n";
+  text += op_table(to_json(report.ops), 0) + "\n";
   for (const QueueRow& queue : report.queues) text += to_line(queue);
   if (!report.gaps.empty()) text += to_text(report.gaps);
   text += to_text(report.threads, "threads at work");

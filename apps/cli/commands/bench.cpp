@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <chrono>
 #include <filesystem>
-#include <map>
 #include <memory>
 #include <numeric>
 
@@ -14,13 +13,17 @@
 #include "apps/cli/json_output.hpp"
 #include "apps/cli/machine_limits.hpp"
 #include "apps/cli/model_options.hpp"
+#include "apps/cli/profile_option.hpp"
 #include "apps/cli/standard_streams.hpp"
 #include "tessera/base/error.hpp"
 #include "tessera/generate/generator.hpp"
 #include "tessera/kernels/kernels.hpp"
+#include "tessera/profile/report.hpp"
 
 namespace tessera::cli {
 namespace {
+
+constexpr std::int64_t kWarmUpSteps = 3;
 
 struct Options {
   ModelOptions model;
@@ -33,6 +36,7 @@ struct Options {
   std::int64_t prompt = 128;
   std::int64_t repeats = 5;
   bool ops = false;
+  ProfileOption profile;
   JsonOutput json;
 };
 
@@ -51,25 +55,21 @@ Spread spread_of(std::vector<double> values) {
   return {values[values.size() / 2], values.front(), values.back()};
 }
 
-/// Adds up the work and the time of the programs of a pass, by op.
+/// The matmul work of a pass and what each of its ops took.
 class WorkCounter : public runtime::QueueObserver {
  public:
-  struct OfOp {
-    std::int64_t count = 0;
-    std::int64_t flops = 0;
-    std::chrono::nanoseconds time{0};
-  };
-
-  explicit WorkCounter(runtime::MeshDevice& device) : device_(device) { device_.add_observer(*this); }
-  ~WorkCounter() override { device_.remove_observer(*this); }
+  explicit WorkCounter(runtime::MeshDevice& device) : device_(device) {
+    device_.add_observer(*this);
+    profiler_.attach(device_);
+  }
+  ~WorkCounter() override {
+    profiler_.detach(device_);
+    device_.remove_observer(*this);
+  }
   WorkCounter(const WorkCounter&) = delete;
   WorkCounter& operator=(const WorkCounter&) = delete;
 
-  void after(runtime::MeshDevice&, const OpRecord& record, const runtime::ProgramRun& run) override {
-    OfOp& op = ops_[record.name];
-    ++op.count;
-    op.flops += record.work.matmul_flops;
-    op.time += run.time();
+  void after(runtime::MeshDevice&, const OpRecord& record, const runtime::ProgramRun&) override {
     if (record.name != "linear") return;
     for (const OperandRecord& input : record.inputs) {
       if (input.name == "weight") weight_bytes_ += input.spec.size_bytes();
@@ -79,13 +79,20 @@ class WorkCounter : public runtime::QueueObserver {
 
   std::int64_t weight_bytes() const { return weight_bytes_; }
   std::int64_t linear_flops() const { return linear_flops_; }
-  const std::map<std::string, OfOp>& ops() const { return ops_; }
+  /// What bounds the ops is judged by the machine's limits.
+  nlohmann::json ops(double read_bytes_per_s, double flop_per_s) const {
+    profile::Profile profile = profiler_.profile();
+    profile.origin.threads = device_.queue().threads();
+    profile.origin.read_bytes_per_s = read_bytes_per_s;
+    profile.origin.flop_per_s = flop_per_s;
+    return profile::to_json(profile::make_report(profile).ops);
+  }
 
  private:
   runtime::MeshDevice& device_;
+  profile::Profiler profiler_;
   std::int64_t weight_bytes_ = 0;
   std::int64_t linear_flops_ = 0;
-  std::map<std::string, OfOp> ops_;
 };
 
 std::vector<std::int32_t> random_ids(std::int64_t count, std::int64_t vocab_size, std::uint64_t seed) {
@@ -98,32 +105,19 @@ std::vector<std::int32_t> random_ids(std::int64_t count, std::int64_t vocab_size
   return ids;
 }
 
-nlohmann::json op_shares(const WorkCounter& counter) {
-  std::chrono::nanoseconds total{0};
-  for (const auto& [name, op] : counter.ops()) total += op.time;
-  nlohmann::json shares = nlohmann::json::array();
-  for (const auto& [name, op] : counter.ops()) {
-    shares.push_back({{"name", name},
-                      {"count", op.count},
-                      {"host_time_ns", op.time.count()},
-                      {"share", static_cast<double>(op.time.count()) /
-                                    static_cast<double>(std::max<std::int64_t>(1, total.count()))}});
-  }
-  std::sort(shares.begin(), shares.end(), [](const auto& a, const auto& b) { return a["share"] > b["share"]; });
-  return shares;
-}
-
 /// A model under measurement, through the generator that `generate` uses.
 class Bench {
  public:
-  Bench(const Options& options, nn::DecoderModel& model)
-      : options_(options), model_(model), limits_(model.device().queue().threads()) {}
+  Bench(const Options& options, nn::DecoderModel& model, ProfileRecording& recording)
+      : options_(options), model_(model), recording_(recording), limits_(model.device().queue().threads()) {}
 
   nlohmann::json prefill(std::int64_t tokens) {
     run_prefill(tokens); // warms caches and scratch memory up
     const double peak_before = limits_.peak_flops();
     std::vector<double> seconds;
+    recording_.begin_stage(fmt::format("prefill {}", tokens));
     for (std::int64_t repeat = 0; repeat < options_.repeats; ++repeat) seconds.push_back(run_prefill(tokens));
+    recording_.end_stage();
     const WorkCounter counter(model_.device());
     run_prefill(tokens);
     const Spread time = spread_of(seconds);
@@ -137,31 +131,35 @@ class Bench {
                        {"matmul_flops", flops},
                        {"gflop_per_s", flops / time.median / 1e9},
                        {"peak_gflop_per_s", peak / 1e9}};
-    if (options_.ops) row["ops"] = op_shares(counter);
+    if (options_.ops) row["ops"] = counter.ops(measure_reads(), peak);
     return row;
   }
 
   nlohmann::json decode(std::int64_t users) {
     generate::Generator generator(model_, {.max_users = users, .cancelled = &InterruptGuard::flag()});
-    // Prefills, a warm-up step, the steps measured, and one more whose ops are counted.
-    const std::int64_t new_tokens = 1 + 1 + options_.decode + 1;
+    // Prefills, steps that warm up and are captured, the steps measured, one more whose ops are counted, and the one
+    // that the generator begins ahead.
+    const std::int64_t new_tokens = 1 + kWarmUpSteps + options_.decode + 2;
     for (std::int64_t user = 0; user < users; ++user) {
       generator.submit({.prompt_ids = random_ids(options_.prompt, model_.info().vocab_size,
                                                  options_.seed + static_cast<std::uint64_t>(user)),
                         .max_tokens = new_tokens});
     }
-    for (std::int64_t step = 0; step < users + 1; ++step) generator.step();
+    for (std::int64_t step = 0; step < users + kWarmUpSteps; ++step) generator.step();
     const double read_before = measure_reads();
     std::vector<double> seconds;
+    recording_.begin_stage(fmt::format("decode batch {}", users));
     for (std::int64_t step = 0; step < options_.decode; ++step) {
       InterruptGuard::check();
       const auto start = std::chrono::steady_clock::now();
       generator.step();
       seconds.push_back(seconds_since(start));
     }
+    recording_.end_stage();
     const double read = (read_before + measure_reads()) / 2;
     const WorkCounter counter(model_.device());
     generator.step();
+    model_.device().synchronize(); // a step may be under way when its token is not asked for yet
     const Spread time = spread_of(seconds);
     const double count = static_cast<double>(users);
     const double bytes = static_cast<double>(counter.weight_bytes());
@@ -175,7 +173,7 @@ class Bench {
                        {"weight_gb_per_s", bytes / time.median / 1e9},
                        {"read_gb_per_s", read / 1e9},
                        {"gflop_per_s", static_cast<double>(counter.linear_flops()) / time.median / 1e9}};
-    if (options_.ops) row["ops"] = op_shares(counter);
+    if (options_.ops) row["ops"] = counter.ops(read, limits_.peak_flops());
     return row;
   }
 
@@ -184,6 +182,7 @@ class Bench {
 
  private:
   double measure_reads() {
+    model_.device().synchronize(); // of the step that the generator began ahead
     return peak_memory_.without([&] { return limits_.read_bytes_per_s(); });
   }
   double run_prefill(std::int64_t tokens) {
@@ -197,19 +196,14 @@ class Bench {
 
   const Options& options_;
   nn::DecoderModel& model_;
+  ProfileRecording& recording_;
   MachineLimits limits_;
   PeakMemory peak_memory_;
   std::vector<double> read_;
 };
 
 std::string ops_table(const nlohmann::json& row) {
-  std::string text;
-  for (const auto& op : row.value("ops", nlohmann::json::array())) {
-    text += fmt::format("    {:<44} {:>5} x {:>10.3f} ms {:>6.1f} %\n", op["name"].get<std::string>(),
-                        op["count"].get<std::int64_t>(), op["host_time_ns"].get<double>() / 1e6,
-                        100.0 * op["share"].get<double>());
-  }
-  return text;
+  return row.contains("ops") ? profile::op_table(row["ops"], 4) : "";
 }
 
 std::string table_of(const nlohmann::json& report) {
@@ -257,9 +251,9 @@ int run(Options options) {
   const auto checkpoint = options.random_weights ? checkpoint::Checkpoint::open_config(find_config(options.checkpoint))
                                                  : checkpoint::Checkpoint::open(options.checkpoint);
   const auto device = open_device(options.model, runtime::RunMode::EXECUTE);
-  const std::int64_t longest =
-      std::accumulate(options.prefill.begin(), options.prefill.end(), options.prompt + options.decode + 3,
-                      [](std::int64_t a, std::int64_t b) { return std::max(a, b + 1); });
+  const std::int64_t longest = std::accumulate(options.prefill.begin(), options.prefill.end(),
+                                               options.prompt + options.decode + kWarmUpSteps + 3,
+                                               [](std::int64_t a, std::int64_t b) { return std::max(a, b + 1); });
   const std::int64_t users = options.batch.empty() ? 1 : *std::max_element(options.batch.begin(), options.batch.end());
   models::LoadOptions load{.precision = options.model.precision,
                            .context = options.model.context > 0 ? options.model.context : longest,
@@ -270,7 +264,8 @@ int run(Options options) {
   const auto model = load_model(device, checkpoint, load);
   const double load_s = seconds_since(start);
 
-  Bench bench(options, *model);
+  ProfileRecording recording(options.profile, *device, options.model, options.checkpoint);
+  Bench bench(options, *model, recording);
   nlohmann::json report{{"checkpoint", options.checkpoint}, {"precision", options.model.precision},
                         {"board", options.model.board},     {"threads", device->queue().threads()},
                         {"isa", kernels::kernels().isa},    {"prefill", nlohmann::json::array()},
@@ -282,6 +277,7 @@ int run(Options options) {
   report["peak_bytes"] = bench.peak_bytes();
   options.json.write(report);
   if (!options.json.on_standard_output()) write_standard_output(table_of(report));
+  recording.write();
   return EXIT_OK;
 }
 
@@ -300,8 +296,9 @@ void add_options(CLI::App& app, Options& options) {
       ->capture_default_str();
   app.add_option("--prompt", options.prompt, "Tokens of each user's prompt before decode")->capture_default_str();
   app.add_option("--repeats", options.repeats, "Runs of each prefill")->capture_default_str();
-  app.add_flag("--ops", options.ops, "Shares of the time by op");
+  app.add_flag("--ops", options.ops, "What one pass of each spends its time on, op by op, and what bounds it");
   options.model.add(app);
+  options.profile.add(app);
   options.json.add(app, "All figures");
 }
 

@@ -12,6 +12,7 @@
 #include "apps/cli/interrupt.hpp"
 #include "apps/cli/json_output.hpp"
 #include "apps/cli/memory_plan.hpp"
+#include "apps/cli/profile_option.hpp"
 #include "apps/cli/progress.hpp"
 #include "apps/cli/standard_streams.hpp"
 #include "tessera/base/error.hpp"
@@ -36,12 +37,16 @@ struct Options {
   std::int64_t layers = 0;
   bool all_layers = false;
   bool resume = false;
+  ProfileOption profile;
   JsonOutput json;
 };
 
-/// A line for each stage as it ends, and one that says how far the work is.
+/// A line for each stage as it ends, and one that says how far the work is; the profile learns of the stages.
 class TerminalProgress : public bringup::Progress {
  public:
+  explicit TerminalProgress(ProfileRecording& recording) : recording_(recording) {}
+
+  void stage_started(const std::string& name) override { recording_.begin_stage(name); }
   void advanced(const bringup::ProgressState& state) override {
     const double fraction =
         (static_cast<double>(state.stage_number - 1) + state.stage_fraction) / static_cast<double>(state.stage_count);
@@ -51,6 +56,7 @@ class TerminalProgress : public bringup::Progress {
   bool cancelled() const override { return InterruptGuard::flag(); }
 
  private:
+  ProfileRecording& recording_;
   cli::Progress progress_{"bring-up"};
 };
 
@@ -145,12 +151,14 @@ int run(const Options& options) {
                          .checkpoint = options.layers == 0 ? &checkpoint : nullptr,
                          .expected_tensors = models::expected_tensors(checkpoint)};
   if (tokenizer) inputs.decode_text = [&](std::span<const std::int32_t> ids) { return tokenizer->decode(ids); };
-  TerminalProgress progress;
+  ProfileRecording recording(options.profile, *device, options.model, options.checkpoint);
+  TerminalProgress progress(recording);
   const bringup::Report report = bringup::run(inputs, settings, progress);
   options.json.write(bringup::to_json(report));
   if (!options.json.on_standard_output()) write_standard_output(bringup::to_table(report));
   write_note(notes_of(baseline, tokenizer.has_value()));
   write_note(fmt::format("the report lies in {} (bringup.json, bringup.xml)", options.report));
+  recording.write();
   if (progress.cancelled()) return EXIT_INTERRUPTED;
   return report.passed() ? EXIT_OK : EXIT_NO;
 }
@@ -178,6 +186,7 @@ void add_options(CLI::App& app, Options& options) {
   app.add_option("--reference", options.reference_file,
                  "safetensors file with a baseline made elsewhere, in place of libtorch");
   options.model.add(app);
+  options.profile.add(app);
   options.json.add(app, "The report");
 }
 

@@ -11,6 +11,7 @@
 #include "apps/cli/interrupt.hpp"
 #include "apps/cli/json_output.hpp"
 #include "apps/cli/model_options.hpp"
+#include "apps/cli/profile_option.hpp"
 #include "apps/cli/prompt_ids.hpp"
 #include "apps/cli/standard_streams.hpp"
 #include "tessera/base/error.hpp"
@@ -31,6 +32,7 @@ struct Options {
   generate::SamplingOptions sampling;
   bool ids = false;
   bool ignore_eos = false;
+  ProfileOption profile;
   JsonOutput json;
 };
 
@@ -142,7 +144,12 @@ int run(const Options& options) {
   generate::GeneratorOptions settings{.cancelled = &InterruptGuard::flag()};
   if (!options.ignore_eos) settings.stop_ids = generate::stop_ids(checkpoint);
   std::optional<Stream> stream; // made when the prompt is known to be good
-  settings.on_token = [&](std::size_t, std::int32_t id) { stream->push(id); };
+  ProfileRecording recording(options.profile, *device, options.model, options.checkpoint);
+  recording.begin_stage("prefill");
+  settings.on_token = [&](std::size_t, std::int32_t id) {
+    recording.begin_stage("decode");
+    stream->push(id);
+  };
   generate::Generator generator(*model, settings);
   generator.submit({.prompt_ids = prompt, .max_tokens = options.max_tokens, .sampling = options.sampling});
   stream.emplace(options.ids ? std::nullopt : tokenizer, prompt, options.json.on_standard_output());
@@ -152,6 +159,7 @@ int run(const Options& options) {
   const generate::Generation& generation = generator.generations().front();
   options.json.write(report_of(options, prompt, generation, *stream));
   print_figures(prompt.size(), generation);
+  recording.write();
   return generation.finish == generate::Finish::CANCELLED ? EXIT_INTERRUPTED : EXIT_OK;
 }
 
@@ -172,6 +180,7 @@ void add_options(CLI::App& app, Options& options) {
   app.add_flag("--ids", options.ids, "Print token ids, with spaces between them, in place of text");
   app.add_flag("--ignore-eos", options.ignore_eos, "Go on after an end-of-text token");
   options.model.add(app);
+  options.profile.add(app);
   options.json.add(app, "Ids, text and figures");
 }
 
