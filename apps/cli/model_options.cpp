@@ -47,6 +47,15 @@ void ModelOptions::add(CLI::App& app) {
   app.add_option("--threads", threads, "Host threads; 0: one for each hardware thread")->capture_default_str();
 }
 
+void ModelOptions::add_trace_options(CLI::App& app) {
+  app.add_flag("--no-trace", no_trace, "Run every step op by op instead of replaying a captured trace");
+  app.add_option("--command-queues", command_queues, "1, or 2: transfers have a queue of their own")
+      ->capture_default_str();
+  app.add_option("--trace-region-size", trace_region_size,
+                 "Bytes of each chip's DRAM that are kept for traces; 0: as the traces need")
+      ->capture_default_str();
+}
+
 nn::WeightCacheOptions weight_cache_of(const ModelOptions& options) {
   nn::WeightCacheOptions cache{.note = [](const std::string& text) { spdlog::warn(text); }};
   if (options.weight_cache == "off") return cache;
@@ -83,7 +92,9 @@ std::shared_ptr<runtime::MeshDevice> open_device(const ModelOptions& options, ru
   return runtime::MeshDevice::open({.board = one_chip_of(options),
                                     .numerics = parse_numerics(options.numerics),
                                     .mode = mode,
-                                    .threads = options.threads});
+                                    .threads = options.threads,
+                                    .command_queues = options.command_queues,
+                                    .trace_region_size = options.trace_region_size});
 }
 
 std::unique_ptr<nn::DecoderModel> load_model(std::shared_ptr<runtime::MeshDevice> device,

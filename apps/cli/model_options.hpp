@@ -20,8 +20,13 @@ struct ModelOptions {
   std::int64_t tp = 1;
   int threads = 0;
   std::string weight_cache; ///< folder, "off", or empty: the default folder
+  bool no_trace = false;
+  int command_queues = 1;
+  std::int64_t trace_region_size = 0;
 
   void add(CLI::App& app);
+  /// What the commands that generate tokens take besides.
+  void add_trace_options(CLI::App& app);
 };
 
 /// Where converted weights are kept: --weight-cache, else $TESSERA_CACHE, else ~/.cache/tessera; no folder for "off".

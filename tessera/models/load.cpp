@@ -52,10 +52,12 @@ std::unique_ptr<nn::DecoderModel> load(std::shared_ptr<runtime::MeshDevice> devi
   const nn::WeightLoader weights(*device, checkpoint, precision.weights_as_stored, config.stored_dtype,
                                  options.random_seed, weight_cache(*device, checkpoint, options));
   const std::int64_t context = options.context > 0 ? options.context : std::min(config.max_positions, kDefaultContext);
-  return std::make_unique<nn::DecoderModel>(
-      device, config, family_of(checkpoint).names(), weights,
-      nn::DecoderModel::Options{
-          .precision = precision, .context = context, .max_users = options.max_users, .progress = options.progress});
+  return std::make_unique<nn::DecoderModel>(device, config, family_of(checkpoint).names(), weights,
+                                            nn::DecoderModel::Options{.precision = precision,
+                                                                      .context = context,
+                                                                      .max_users = options.max_users,
+                                                                      .trace = options.trace,
+                                                                      .progress = options.progress});
 }
 
 } // namespace tessera::models

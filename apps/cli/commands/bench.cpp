@@ -137,9 +137,9 @@ class Bench {
 
   nlohmann::json decode(std::int64_t users) {
     generate::Generator generator(model_, {.max_users = users, .cancelled = &InterruptGuard::flag()});
-    // Prefills, steps that warm up and are captured, the steps measured, one more whose ops are counted, and the one
-    // that the generator begins ahead.
-    const std::int64_t new_tokens = 1 + kWarmUpSteps + options_.decode + 2;
+    // Prefills, steps that warm up and are captured, one that the machine's measurement waited for, the steps measured,
+    // one more whose ops are counted, and the one that the generator begins ahead.
+    const std::int64_t new_tokens = 1 + kWarmUpSteps + options_.decode + 3;
     for (std::int64_t user = 0; user < users; ++user) {
       generator.submit({.prompt_ids = random_ids(options_.prompt, model_.info().vocab_size,
                                                  options_.seed + static_cast<std::uint64_t>(user)),
@@ -147,6 +147,7 @@ class Bench {
     }
     for (std::int64_t step = 0; step < users + kWarmUpSteps; ++step) generator.step();
     const double read_before = measure_reads();
+    generator.step();
     std::vector<double> seconds;
     recording_.begin_stage(fmt::format("decode batch {}", users));
     for (std::int64_t step = 0; step < options_.decode; ++step) {
@@ -252,12 +253,13 @@ int run(Options options) {
                                                  : checkpoint::Checkpoint::open(options.checkpoint);
   const auto device = open_device(options.model, runtime::RunMode::EXECUTE);
   const std::int64_t longest = std::accumulate(options.prefill.begin(), options.prefill.end(),
-                                               options.prompt + options.decode + kWarmUpSteps + 3,
+                                               options.prompt + options.decode + kWarmUpSteps + 4,
                                                [](std::int64_t a, std::int64_t b) { return std::max(a, b + 1); });
   const std::int64_t users = options.batch.empty() ? 1 : *std::max_element(options.batch.begin(), options.batch.end());
   models::LoadOptions load{.precision = options.model.precision,
                            .context = options.model.context > 0 ? options.model.context : longest,
                            .max_users = users,
+                           .trace = !options.model.no_trace,
                            .weight_cache = weight_cache_of(options.model)};
   if (options.random_weights) load.random_seed = options.seed;
   const auto start = std::chrono::steady_clock::now();
@@ -298,6 +300,7 @@ void add_options(CLI::App& app, Options& options) {
   app.add_option("--repeats", options.repeats, "Runs of each prefill")->capture_default_str();
   app.add_flag("--ops", options.ops, "What one pass of each spends its time on, op by op, and what bounds it");
   options.model.add(app);
+  options.model.add_trace_options(app);
   options.profile.add(app);
   options.json.add(app, "All figures");
 }

@@ -139,6 +139,7 @@ int run(const Options& options) {
   const auto model = load_model(device, checkpoint,
                                 {.precision = options.model.precision,
                                  .context = options.model.context,
+                                 .trace = !options.model.no_trace,
                                  .weight_cache = weight_cache_of(options.model)});
 
   generate::GeneratorOptions settings{.cancelled = &InterruptGuard::flag()};
@@ -180,6 +181,7 @@ void add_options(CLI::App& app, Options& options) {
   app.add_flag("--ids", options.ids, "Print token ids, with spaces between them, in place of text");
   app.add_flag("--ignore-eos", options.ignore_eos, "Go on after an end-of-text token");
   options.model.add(app);
+  options.model.add_trace_options(app);
   options.profile.add(app);
   options.json.add(app, "Ids, text and figures");
 }
