@@ -85,7 +85,7 @@ const std::vector<BadInput> kUsage = {
     {"EmptyPromptIds", kInvalidArgument, "token id", [](const auto& folder) { return generate(folder, {"--prompt-ids", "", "--ids"}); }},
     {"PromptIdsNotIds", kInvalidArgument, "\"two\"", [](const auto& folder) { return generate(folder, {"--prompt-ids", "1,two", "--ids"}); }},
     {"PromptIdOutOfRange", kInvalidArgument, "50", [](const auto& folder) { return generate(folder, {"--prompt-ids", "50", "--ids"}); }},
-    {"PromptFileAbsent", kIoError, "absent", [](const auto& folder) { return generate(folder, {"--prompt-ids", "@" + folder.file("absent"), "--ids"}); }},
+    {"PromptFileAbsent", kIoError, "absent", [](const auto& folder) { return generate(folder, {"--prompt-ids", std::string("@") + folder.file("absent"), "--ids"}); }},
     {"PromptNotUtf8", kInvalidArgument, "UTF-8", [](const auto& folder) { return generate_text(folder, {"--prompt", "\xFF\xFE"}); }},
     {"PromptBeyondTheContext", kInvalidArgument, "context", [](const auto& folder) { return generate(folder, {"--prompt-ids", "1,2,3", "--ids", "--context", "2"}); }},
     {"TextWithoutATokenizer", kIoError, "--ids", [](const auto& folder) { return generate(folder, {"--prompt", "a"}); }},
