@@ -14,6 +14,8 @@ const std::vector<Stage>& all_stages() {
       {"full-model", "prefill, then decode, on real text", full_model, full_model_work},
       {"teacher-forcing", "reference tokens into both models", teacher_forcing, teacher_forcing_work},
       {"generation", "both models continue the prompts on their own", generation, generation_work},
+      {"trace-and-queues", "steps replayed from a trace, over one queue and two, give the bits of steps run op by op",
+       trace_and_queues, trace_and_queues_work},
   };
   return stages;
 }

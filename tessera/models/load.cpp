@@ -56,7 +56,7 @@ std::unique_ptr<nn::DecoderModel> load(std::shared_ptr<runtime::MeshDevice> devi
                                             nn::DecoderModel::Options{.precision = precision,
                                                                       .context = context,
                                                                       .max_users = options.max_users,
-                                                                      .trace = options.trace,
+                                                                      .execution = options.execution,
                                                                       .progress = options.progress});
 }
 

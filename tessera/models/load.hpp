@@ -17,7 +17,7 @@ struct LoadOptions {
   std::string precision = "accuracy"; ///< preset or JSON file
   std::int64_t context = 0;   ///< positions of the KV cache for each user; 0: the model's own maximum, at most 2048
   std::int64_t max_users = 1; ///< 1 to 32
-  bool trace = true;          ///< replay captured traces where a step comes again
+  nn::Execution execution{};
   std::int64_t layers = 0;    ///< keep only the first so many; 0: all
   /// Random weights of this seed in place of the checkpoint's, which may be a configuration alone.
   std::optional<std::uint64_t> random_seed;

@@ -35,6 +35,12 @@ enum class LogitsRows { LAST, ALL };
 /// 0, entry i the output of layer i-1 with the residual added, entry `layers` is before the final norm. [rows, E] each.
 using HiddenStates = std::vector<HostTensor>;
 
+/// How the steps of a model run on its device. The results are the same, bit for bit.
+struct Execution {
+  bool trace = true;      ///< replay captured traces where a step comes again
+  bool two_queues = true; ///< transfers on a queue of their own, where the device has two
+};
+
 /// A causal language model with a KV cache for `max_users` users. The device's models and the reference implement it.
 ///
 /// Errors: InvalidArgument for token ids outside the vocabulary, empty prompts, users or positions out of range.
@@ -57,6 +63,11 @@ class CausalLM {
   /// A loop that decodes `users` users together, 1 to max_users. It holds a reference to the model; one at a time, and
   /// `decode` is not called between its steps.
   virtual std::unique_ptr<TokenLoop> token_loop(std::int64_t users);
+
+  /// Command queues of the model's device; 0: the model runs on the host, where there is nothing to choose.
+  virtual int command_queues() const { return 0; }
+  /// Chooses how steps run from here on; returns what was chosen before. REQUIRES: no TokenLoop lives.
+  virtual Execution set_execution(const Execution& execution) { return execution; }
 
   /// Runs one module by itself on B sequences of S positions: x [B, S, width] -> [B, S, width of the output].
   ///

@@ -111,7 +111,7 @@ DecoderModel::DecoderModel(std::shared_ptr<runtime::MeshDevice> device, const De
                     .context = round_up(options.context, kTileHeight),
                     .kv_heads = config.kv_heads,
                     .head_dim = config.head_dim},
-      trace_(options.trace) {
+      execution_(options.execution) {
   load_weights(names, weights, options);
   // What depends on the context comes after the weights, whose addresses are the same for any, as their cache requires.
   {
@@ -258,7 +258,7 @@ tensor::Tensor DecoderModel::forward_prefill(std::int64_t user, std::span<const 
 tensor::Tensor DecoderModel::prefill_last(std::int64_t user, std::span<const std::int32_t> ids) {
   const auto length = static_cast<std::int64_t>(ids.size());
   const std::int64_t rows = std::min(prefill_rows(length), cache_config_.context);
-  if (!trace_ ||
+  if (!execution_.trace ||
       (static_cast<std::int64_t>(prefill_traces_.size()) >= kMostPrefillTraces && !prefill_traces_.contains(rows)))
     return forward_prefill(user, ids, LogitsRows::LAST, nullptr);
   // Causal attention keeps the rows of the prompt from those behind it, whose keys and values later tokens replace.

@@ -4,6 +4,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tessera/nn/causal_lm.hpp"
@@ -24,7 +25,7 @@ class DecoderModel : public CausalLM {
     Precision precision;
     std::int64_t context = 2048; ///< positions of the KV cache for each user
     std::int64_t max_users = 1;  ///< 1 to 32, the rows of a tile
-    bool trace = true;           ///< replay captured traces where a step comes again
+    Execution execution{};
     /// Called after each layer is converted: (done, total).
     std::function<void(std::int64_t, std::int64_t)> progress;
   };
@@ -54,9 +55,9 @@ class DecoderModel : public CausalLM {
   /// The tensors that steps read.
   const StepInputs& inputs() const { return inputs_; }
 
-  bool traced() const { return trace_; }
-  /// Bits are the same with traces and without.
-  void set_traced(bool traced) { trace_ = traced; }
+  int command_queues() const override { return device_->command_queues(); }
+  Execution set_execution(const Execution& execution) override { return std::exchange(execution_, execution); }
+  const Execution& execution() const { return execution_; }
 
   runtime::MeshDevice& device() { return *device_; }
 
@@ -92,7 +93,7 @@ class DecoderModel : public CausalLM {
   Precision precision_;
   CausalLMInfo info_;
   KvCacheConfig cache_config_;
-  bool trace_;
+  Execution execution_;
   tensor::Tensor page_table_;
   StepInputs inputs_;
   std::map<std::int64_t, PrefillTrace> prefill_traces_; // by rows

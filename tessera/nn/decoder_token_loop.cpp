@@ -15,7 +15,7 @@ constexpr int kCompute = 0; // the queue of ops
 DecoderTokenLoop::DecoderTokenLoop(DecoderModel& model, std::int64_t users)
     : model_(model),
       device_(model.device()),
-      transfer_queue_(device_.command_queues() - 1),
+      transfer_queue_(model.execution().two_queues ? device_.command_queues() - 1 : kCompute),
       users_(static_cast<std::size_t>(users)) {
   base::require(1 <= users && users <= model.info().max_users, "[decode] 1 to {} users are possible; received {}",
                 model.info().max_users, users);
@@ -47,7 +47,7 @@ void DecoderTokenLoop::begin_step() {
   // The step writes over the ids that the transfer queue reads.
   if (!reads_.empty()) device_.wait_for_event(kCompute, ids_read_);
   Size& size = sizes_[rows_];
-  if (!size.has_run || !model_.traced()) {
+  if (!size.has_run || !model_.execution().trace) {
     size.logits = model_.decode_step(rows_);
     size.has_run = true;
   } else {

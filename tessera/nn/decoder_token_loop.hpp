@@ -34,7 +34,7 @@ class DecoderTokenLoop : public TokenLoop {
 
   DecoderModel& model_;
   runtime::MeshDevice& device_;
-  const int transfer_queue_; // the device's last
+  const int transfer_queue_;
   std::vector<std::optional<TokenUser>> users_;
   std::int64_t rows_ = 1; // of a step: a power of two, or all users
   std::map<std::int64_t, Size> sizes_;

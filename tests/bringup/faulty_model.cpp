@@ -49,6 +49,8 @@ HostTensor FaultyModel::decode(std::span<const std::int32_t> ids, std::span<cons
                                nn::HiddenStates* hidden_states) {
   HostTensor logits = inner_.decode(ids, positions, hidden_states);
   spoil_model(Fault::Path::DECODE, logits, hidden_states);
+  if (execution_.trace) spoil_model(Fault::Path::TRACED, logits, hidden_states);
+  if (execution_.two_queues) spoil_model(Fault::Path::TWO_QUEUES, logits, hidden_states);
   return logits;
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <string>
+#include <utility>
 
 #include "tessera/nn/causal_lm.hpp"
 
@@ -15,6 +16,8 @@ struct Fault {
     DECODE,         ///< the whole model's decode
     PREFILL,        ///< the whole model's prefill where it gives all rows
     PREFILL_LAST,   ///< the whole model's prefill where it gives the last row
+    TRACED,         ///< the whole model's decode when it is traced
+    TWO_QUEUES,     ///< the whole model's decode when it runs over two queues
   };
   enum class Kind { NOISE, SCALE, NOT_A_NUMBER, THROW };
 
@@ -34,6 +37,9 @@ class FaultyModel : public nn::CausalLM {
   tensor::HostTensor decode(std::span<const std::int32_t> ids, std::span<const std::int32_t> positions,
                             nn::HiddenStates* hidden_states) override;
   tensor::HostTensor run_module(std::string_view name, const tensor::HostTensor& x, nn::Phase phase) override;
+  /// As if it ran on a device with two.
+  int command_queues() const override { return 2; }
+  nn::Execution set_execution(const nn::Execution& execution) override { return std::exchange(execution_, execution); }
 
   /// To be changed by a test: dimensions misread.
   nn::CausalLMInfo& mutable_info() { return info_; }
@@ -45,6 +51,7 @@ class FaultyModel : public nn::CausalLM {
   nn::CausalLM& inner_;
   Fault fault_;
   nn::CausalLMInfo info_;
+  nn::Execution execution_{.trace = false, .two_queues = false};
 };
 
 } // namespace tessera::testing

@@ -111,7 +111,11 @@ TEST(FileReference, JudgesEveryStageOfACompleteFile) {
   TinyModel device({.bfloat16_weights = true});
   const Report report = run_against(reference, device);
   EXPECT_TRUE(report.passed()) << to_table(report);
-  for (const StageResult& stage : report.stages) EXPECT_EQ(stage.verdict, Verdict::PASSED) << stage.message;
+  for (const StageResult& stage : report.stages) {
+    // A model on the host has no traces.
+    const Verdict expected = stage.name == "trace-and-queues" ? Verdict::SKIPPED : Verdict::PASSED;
+    EXPECT_EQ(stage.verdict, expected) << stage.name << ": " << stage.message;
+  }
   EXPECT_EQ(modules_of(report.stages[1]), (std::vector<std::string>{"embedding", "layers.2.input_norm",
                                                                     "layers.2.attention", "final_norm", "lm_head"}));
   EXPECT_EQ(modules_of(report.stages[2]), (std::vector<std::string>{"layers.0", "layers.1", "layers.2"}));

@@ -37,7 +37,7 @@ TEST(Stages, AllPassOnAModelThatIsRight) {
   Bench bench;
   const Report report = bench.run();
   EXPECT_TRUE(report.passed()) << to_table(report);
-  EXPECT_EQ(report.stages.size(), 9u);
+  EXPECT_EQ(report.stages.size(), 10u);
   for (const StageResult& stage : report.stages) {
     EXPECT_EQ(stage.verdict, Verdict::PASSED) << stage.name << stage.message;
     for (const Row& row : stage.rows) EXPECT_TRUE(row.advice.empty()) << row.advice;
@@ -89,7 +89,9 @@ INSTANTIATE_TEST_SUITE_P(
                 {"full-decode", "decode-as-prefill", "full-model", "teacher-forcing", "generation"},
                 "logits"},
         Planted{{Path::PREFILL, "layers.2"}, {"full-model", "teacher-forcing"}, "prefill layers.2"},
-        Planted{{Path::PREFILL_LAST, "logits"}, {"generation"}, "prompt 1"}));
+        Planted{{Path::PREFILL_LAST, "logits"}, {"generation"}, "prompt 1"},
+        Planted{{Path::TRACED, "logits"}, {"trace-and-queues"}, "traced"},
+        Planted{{Path::TWO_QUEUES, "logits"}, {"trace-and-queues"}, "two queues"}));
 
 TEST(Stages, DecodeFaultIsNamedByEachStageThatMeetsIt) {
   Bench bench({Path::DECODE, "layers.1"});

@@ -62,7 +62,7 @@ Decoded decode_some(CausalLM& model, TokenLoop& loop) {
 
 Decoded decode_on(const SmallDecoder& small, const std::string& precision, bool traced, int queues, int threads) {
   const auto model = small.load(precision, 4, {.threads = threads, .command_queues = queues});
-  model->set_traced(traced);
+  model->set_execution({.trace = traced});
   const auto loop = model->token_loop(4);
   return decode_some(*model, *loop);
 }
@@ -91,7 +91,7 @@ TEST_P(TokenLoopOfPreset, TracesQueuesAndThreadsDoNotChangeABit) {
 TEST_P(TokenLoopOfPreset, PromptsThatComeAgainAreReplayedToTheSameBits) {
   const auto traced = small.load(GetParam());
   const auto eager = small.load(GetParam());
-  eager->set_traced(false);
+  eager->set_execution({.trace = false});
   for (const std::int64_t length : {1, 9, 31, 33, 50, 96}) {
     for (std::uint32_t time = 0; time < 4; ++time) {
       const auto ids = random_ids(length, time);

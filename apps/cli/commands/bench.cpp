@@ -259,7 +259,7 @@ int run(Options options) {
   models::LoadOptions load{.precision = options.model.precision,
                            .context = options.model.context > 0 ? options.model.context : longest,
                            .max_users = users,
-                           .trace = !options.model.no_trace,
+                           .execution = {.trace = !options.model.no_trace},
                            .weight_cache = weight_cache_of(options.model)};
   if (options.random_weights) load.random_seed = options.seed;
   const auto start = std::chrono::steady_clock::now();

@@ -137,11 +137,14 @@ int run(const Options& options) {
                                    : std::min(config.max_positions, std::max<std::int64_t>(longest, 128));
   require_fit(options, checkpoint, context, longest);
 
-  const auto device = open_device(options.model, runtime::RunMode::EXECUTE);
+  ModelOptions two_queues = options.model; // for the stage that compares them
+  two_queues.command_queues = 2;
+  const auto device = open_device(two_queues, runtime::RunMode::EXECUTE);
   const auto model = load_model(device, checkpoint,
                                 {.precision = options.model.precision,
                                  .context = context,
                                  .max_users = kUsers,
+                                 .execution = {.two_queues = false},
                                  .layers = options.layers,
                                  .weight_cache = weight_cache_of(options.model)});
   bringup::Inputs inputs{.device = *model,

@@ -139,7 +139,7 @@ int run(const Options& options) {
   const auto model = load_model(device, checkpoint,
                                 {.precision = options.model.precision,
                                  .context = options.model.context,
-                                 .trace = !options.model.no_trace,
+                                 .execution = {.trace = !options.model.no_trace},
                                  .weight_cache = weight_cache_of(options.model)});
 
   generate::GeneratorOptions settings{.cancelled = &InterruptGuard::flag()};

@@ -13,6 +13,7 @@ std::vector<Row> prefill_modules(const StageContext& context);
 std::vector<Row> full_model(const StageContext& context);
 std::vector<Row> teacher_forcing(const StageContext& context);
 std::vector<Row> generation(const StageContext& context);
+std::vector<Row> trace_and_queues(const StageContext& context);
 
 std::int64_t baseline_work(const StageContext& context);
 std::int64_t decode_modules_work(const StageContext& context);
@@ -23,5 +24,6 @@ std::int64_t prefill_modules_work(const StageContext& context);
 std::int64_t full_model_work(const StageContext& context);
 std::int64_t teacher_forcing_work(const StageContext& context);
 std::int64_t generation_work(const StageContext& context);
+std::int64_t trace_and_queues_work(const StageContext& context);
 
 } // namespace tessera::bringup
