@@ -121,10 +121,23 @@ TEST_F(ProfileCommand, TakesAStageOrATime) {
   EXPECT_LT(decode.at("ops").size(), all.at("ops").size());
   EXPECT_EQ(report_of(run_tessera({"profile", file(), "--from", "0", "--to", "1000", "--json"})).at("ops"),
             all.at("ops"));
-  EXPECT_TRUE(report_of(run_tessera({"profile", file(), "--from", "1000000", "--json"})).at("ops").empty());
+  EXPECT_TRUE(fails_saying(run_tessera({"profile", file(), "--from", "1000000"}), 2, {"--from", "the end at"}));
   EXPECT_TRUE(fails_saying(run_tessera({"profile", file(), "--stage", "warm-up"}), 2, {"prefill, decode", "warm-up"}));
   EXPECT_TRUE(fails_saying(run_tessera({"profile", file(), "--from", "5", "--to", "5"}), 2, {"--from"}));
   EXPECT_TRUE(fails_saying(run_tessera({"profile", file(), "--from", "-5"}), 2, {"--from"}));
+}
+
+TEST_F(ProfileCommand, DrawsAPicture) {
+  ASSERT_EQ(generate({"--max-tokens", "6"}, file()).exit_code, 0);
+  const std::string picture = folder_.file("new/picture.svg");
+  const ProgramRun run = run_tessera({"profile", file(), "--svg", picture});
+  EXPECT_EQ(run.exit_code, 0) << run.error;
+  EXPECT_THAT(run.error, HasSubstr("the picture lies in " + picture));
+  EXPECT_THAT(base::read_file(picture),
+              ::testing::AllOf(HasSubstr("<svg"), HasSubstr(">linear<"), HasSubstr("queue 0")));
+  const std::string part = folder_.file("part.svg");
+  EXPECT_EQ(run_tessera({"profile", file(), "--svg", part, "--from", "0", "--to", "0.2"}).exit_code, 0);
+  EXPECT_THAT(base::read_file(part), HasSubstr("0.200 ms from 0.000 ms on"));
 }
 
 TEST_F(ProfileCommand, RefusesWhatIsNoProfile) {
