@@ -11,6 +11,7 @@ MemoryUse use_of(const runtime::BankAllocator& allocator) {
   return {.weights = peak(runtime::MemoryKind::WEIGHTS),
           .kv_cache = peak(runtime::MemoryKind::KV_CACHE),
           .activations = peak(runtime::MemoryKind::ACTIVATIONS),
+          .trace = peak(runtime::MemoryKind::TRACE),
           .peak = usage.peak_bytes,
           .capacity = allocator.capacity_bytes()};
 }
@@ -27,9 +28,8 @@ MemoryPlan record(const BoardSpec& chip, const ModelOptions& options, const chec
   const nn::CausalLMInfo& info = model->info();
   const std::int64_t length = request.prompt_length > 0 ? request.prompt_length : info.context;
   model->forward_prefill(0, std::vector<std::int32_t>(static_cast<std::size_t>(length)), nn::LogitsRows::LAST);
-  const auto users = static_cast<std::size_t>(request.users);
-  model->forward_decode(std::vector<std::int32_t>(users),
-                        std::vector<std::int32_t>(users, static_cast<std::int32_t>(info.context - 1)));
+  model->decode_step(request.users);
+  const runtime::Trace trace(device, 0, [&] { model->decode_step(request.users); });
   return {.family = info.family,
           .context = info.context,
           .prompt_length = length,

@@ -16,12 +16,13 @@ struct PlanRequest {
   std::int64_t layers = 0;        ///< as LoadOptions::layers
 };
 
-/// Use of one memory of one chip, in bytes with all padding: the peak over loading, a prefill and a decode step.
+/// Use of one memory of one chip, in bytes with all padding: the peak over loading, a prefill and a traced decode step.
 struct MemoryUse {
   std::int64_t weights = 0;
   std::int64_t kv_cache = 0;
   std::int64_t activations = 0;
-  std::int64_t peak = 0; ///< of all together
+  std::int64_t trace = 0; ///< of the decode step
+  std::int64_t peak = 0;  ///< of all together
   std::int64_t capacity = 0;
 };
 
@@ -35,8 +36,8 @@ struct MemoryPlan {
   MemoryUse l1;
 };
 
-/// Runs loading, the prefill of one user and a decode step of all users in record mode: no weights are read, no memory
-/// is used. Throws what models::load throws but OutOfMemory, which is an answer.
+/// Runs loading, the prefill of one user and a traced decode step of all users in record mode: no weights are read, no
+/// memory is used. Throws what models::load throws but OutOfMemory, which is an answer.
 MemoryPlan plan_memory(const ModelOptions& options, const checkpoint::Checkpoint& checkpoint,
                        const PlanRequest& request);
 

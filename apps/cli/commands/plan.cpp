@@ -21,7 +21,7 @@ struct Options {
 };
 
 nlohmann::json bytes_by_kind(const MemoryUse& use) {
-  return {{"weights", use.weights}, {"kv_cache", use.kv_cache}, {"activations", use.activations}};
+  return {{"weights", use.weights}, {"kv_cache", use.kv_cache}, {"activations", use.activations}, {"trace", use.trace}};
 }
 
 nlohmann::json report_of(const Options& options, const MemoryPlan& plan) {
@@ -56,6 +56,7 @@ std::string table_of(const Options& options, const MemoryPlan& plan) {
   text += row("weights", plan.dram.weights, plan.l1.weights);
   text += row("KV cache", plan.dram.kv_cache, plan.l1.kv_cache);
   text += row("activations, peak", plan.dram.activations, plan.l1.activations);
+  text += row("trace of a decode step", plan.dram.trace, plan.l1.trace);
   text += row("together, peak", plan.dram.peak, plan.l1.peak);
   text += row("capacity", plan.dram.capacity, plan.l1.capacity);
   return text + (plan.fits ? "\nIt fits.\n" : fmt::format("\nIt does not fit: {}\n", plan.explanation));
@@ -80,7 +81,8 @@ Command plan_command() {
       .name = "plan",
       .summary = "Whether a model fits a card, and where the bytes go; reads no weights",
       .examples =
-          "The model's own code runs in record mode: it loads, prefills one user and decodes one step of all.\n"
+          "The model's own code runs in record mode: it loads, prefills one user, decodes one step of all\n"
+          "and captures it in a trace.\n"
           "Exit code 1 when the model does not fit.\n\n"
           "Examples:\n"
           "  tessera plan configs/llama-3.1-8b.json --board n150 --precision bfp8 --batch 32 --context 512\n"
