@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <utility>
 
 #include "tessera/base/error.hpp"
 
@@ -89,18 +90,19 @@ void ThreadPool::run(Job& job, std::size_t own_share, int thread) {
 }
 
 void ThreadPool::parallel_for(std::int64_t units, int max_threads, const std::function<void(std::int64_t)>& body,
-                              std::vector<WorkSpan>* spans) {
+                              WorkTimes* times) {
   const auto useful = static_cast<int>(std::min<std::int64_t>({units, max_threads, threads()}));
   if (useful <= 1) {
-    const Clock::time_point begin = spans == nullptr ? Clock::time_point{} : Clock::now();
     for (std::int64_t unit = 0; unit < units; ++unit) body(unit);
-    if (spans != nullptr) spans->push_back({.thread = 0, .begin = begin, .end = Clock::now()});
+    if (times == nullptr) return;
+    const Clock::time_point begin = std::exchange(times->now, Clock::now());
+    times->spans.push_back({.thread = 0, .begin = begin, .end = times->now});
     return;
   }
   // A share's bounds are halves of one atomic word.
   require(units <= std::numeric_limits<std::uint32_t>::max(),
           "[thread_pool] at most 2^32 - 1 units are possible; received {}", units);
-  Job job(body, useful, spans != nullptr);
+  Job job(body, useful, times != nullptr);
   for (std::int64_t i = 0; i < useful; ++i) {
     job.shares[static_cast<std::size_t>(i)].set(static_cast<std::uint32_t>(units * i / useful),
                                                 static_cast<std::uint32_t>(units * (i + 1) / useful));
@@ -125,9 +127,10 @@ void ThreadPool::parallel_for(std::int64_t units, int max_threads, const std::fu
     }
   }
   if (job.error) std::rethrow_exception(job.error);
-  if (spans == nullptr) return;
+  if (times == nullptr) return;
   const auto joined = static_cast<std::size_t>(job.joined.load(std::memory_order_relaxed));
-  for (const Share& share : job.shares.first(joined)) spans->push_back(share.span);
+  for (const Share& share : job.shares.first(joined)) times->spans.push_back(share.span);
+  times->now = Clock::now();
 }
 
 ThreadPool::Job* ThreadPool::take_job() {

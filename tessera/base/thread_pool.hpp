@@ -28,6 +28,13 @@ struct WorkSpan {
   std::chrono::steady_clock::time_point end;
 };
 
+/// Who worked when, job after job. Looking at the clock is a good part of what small jobs cost, so a moment is looked
+/// up once: a job on the calling thread alone begins at `now`.
+struct WorkTimes {
+  std::chrono::steady_clock::time_point now; ///< set by the caller before the first job, by each job to its end
+  std::vector<WorkSpan> spans;
+};
+
 /// Worker threads that share out numbered units of work. The caller of `parallel_for` works too, so a pool of two
 /// threads owns one. Several threads may call `parallel_for` at the same time; idle workers help any of them.
 class ThreadPool {
@@ -46,9 +53,9 @@ class ThreadPool {
   /// Calls body(unit) once for each unit in 0..units, on at most `max_threads` threads, and returns when all have
   /// ended. A thread runs neighbouring units where it can; which one it is for a unit is not determined. The first
   /// exception that a body throws is rethrown after all running units have ended; units not yet begun are dropped then.
-  /// Appends to `spans`, unless it is null, one span for each thread that took part.
+  /// Appends to `times`, unless it is null, one span for each thread that took part.
   void parallel_for(std::int64_t units, int max_threads, const std::function<void(std::int64_t)>& body,
-                    std::vector<WorkSpan>* spans = nullptr);
+                    WorkTimes* times = nullptr);
 
  private:
   /// Units that one thread begins with, so that it walks through neighbouring memory. It takes them from the front;

@@ -30,6 +30,8 @@ SliceKind kind_of(runtime::ProgramKind kind) {
   return SliceKind::OP;
 }
 
+constexpr std::uint32_t kUnknown = ~std::uint32_t{0};
+
 struct Run {
   Time begin;
   Time end;
@@ -47,8 +49,21 @@ struct Stream {
     spans.reserve(static_cast<std::size_t>(max_events));
   }
 
+  /// By its place in the trace or, if it was enqueued by itself, by its content: the next record of another op may lie
+  /// at the same address.
+  std::uint32_t record_of(const OpRecord& record, const runtime::ProgramRun& run) {
+    if (run.trace == 0) return record_of(record);
+    if (run.trace != last_trace) {
+      last_trace = run.trace;
+      last_places = &trace_records[run.trace];
+    }
+    const auto place = static_cast<std::size_t>(run.place);
+    if (place >= last_places->size()) last_places->resize(place + 1, kUnknown);
+    std::uint32_t& number = (*last_places)[place];
+    if (number == kUnknown) number = record_of(record);
+    return number;
+  }
   std::uint32_t record_of(const OpRecord& record) {
-    // By content: the next record of another op may lie at the same address.
     const auto [entry, is_new] =
         record_numbers.try_emplace(fingerprint(record), static_cast<std::uint32_t>(records.size()));
     if (is_new) records.push_back(record);
@@ -58,7 +73,10 @@ struct Stream {
   std::vector<Run> runs; // in the order in which they ended
   std::vector<base::WorkSpan> spans;
   std::vector<OpRecord> records;
-  std::unordered_map<std::uint64_t, std::uint32_t> record_numbers; // by fingerprint
+  std::unordered_map<std::uint64_t, std::uint32_t> record_numbers;            // by fingerprint
+  std::unordered_map<std::int64_t, std::vector<std::uint32_t>> trace_records; // numbers by trace and place
+  std::int64_t last_trace = 0;
+  std::vector<std::uint32_t>* last_places = nullptr; // of last_trace
   std::int64_t dropped = 0;
 };
 
@@ -181,7 +199,7 @@ class Profiler::DeviceObserver : public runtime::QueueObserver {
     stream.runs.push_back({.begin = run.begin,
                            .end = run.end,
                            .replay = run.replay,
-                           .record = stream.record_of(record),
+                           .record = stream.record_of(record, run),
                            .spans = static_cast<std::uint32_t>(run.spans.size()),
                            .kind = run.kind});
   }

@@ -102,14 +102,18 @@ void CommandQueue::push(Command command) {
 void CommandQueue::record_only(const Command& command) {
   ended_ = submitted_;
   if (!observed() || command.awaited != nullptr) return;
-  const auto show = [this](const OpRecord& record, ProgramKind kind, std::int64_t replay) {
+  const auto show = [this](const OpRecord& record, const ProgramRun& run) {
     for (QueueObserver* observer : observers_) observer->before(device_, record);
-    notify_observers(record, {.kind = kind, .queue = id_, .replay = replay});
+    notify_observers(record, run);
   };
-  if (command.replay == nullptr) return show(*command.program.record, command.program.kind, 0);
-  const auto number = static_cast<std::int64_t>(command.number);
-  for (const Program& program : command.replay->programs) show(*program.record, program.kind, number);
-  show(command.replay->record, ProgramKind::REPLAY, number);
+  if (command.replay == nullptr) return show(*command.program.record, {.kind = command.program.kind, .queue = id_});
+  ProgramRun run{.queue = id_, .replay = static_cast<std::int64_t>(command.number), .trace = command.replay->id};
+  for (const Program& program : command.replay->programs) {
+    run.kind = program.kind;
+    show(*program.record, run);
+    ++run.place;
+  }
+  show(command.replay->record, {.kind = ProgramKind::REPLAY, .queue = id_, .replay = run.replay});
 }
 
 void CommandQueue::dispatch() {
@@ -142,14 +146,16 @@ void CommandQueue::run(const Command& command) {
     if (command.awaited != nullptr) {
       run_wait(command);
     } else if (command.replay == nullptr) {
-      run_program(command.program, 0);
+      run_program(command.program, {});
     } else {
       const Clock::time_point begin = observed() ? Clock::now() : Clock::time_point{};
       const auto number = static_cast<std::int64_t>(command.number);
+      ProgramRun run{.replay = number, .trace = command.replay->id};
       for (const Program& replayed : command.replay->programs) {
         if (stopping_) return;
         program = &replayed;
-        run_program(replayed, number);
+        run_program(replayed, run);
+        ++run.place;
       }
       if (observed())
         notify_observers(
@@ -180,17 +186,19 @@ void CommandQueue::run_wait(const Command& command) {
     notify_observers(wait_record(), {.kind = ProgramKind::WAIT, .queue = id_, .begin = begin, .end = Clock::now()});
 }
 
-void CommandQueue::run_program(const Program& program, std::int64_t replay) {
+void CommandQueue::run_program(const Program& program, ProgramRun done) {
   if (observers_.empty() || program.record == nullptr) {
     execute_stages(program, nullptr);
     return;
   }
   for (QueueObserver* observer : observers_) observer->before(device_, *program.record);
-  spans_.clear();
-  ProgramRun done{.kind = program.kind, .queue = id_, .replay = replay, .begin = Clock::now()};
-  execute_stages(program, &spans_);
-  done.end = Clock::now();
-  done.spans = spans_;
+  done.kind = program.kind;
+  done.queue = id_;
+  times_.spans.clear();
+  done.begin = times_.now = Clock::now();
+  execute_stages(program, &times_);
+  done.end = times_.now;
+  done.spans = times_.spans;
   notify_observers(*program.record, done);
 }
 
@@ -198,7 +206,7 @@ void CommandQueue::notify_observers(const OpRecord& record, const ProgramRun& ru
   for (QueueObserver* observer : observers_) observer->after(device_, record, run);
 }
 
-void CommandQueue::execute_stages(const Program& program, std::vector<base::WorkSpan>* spans) {
+void CommandQueue::execute_stages(const Program& program, base::WorkTimes* times) {
   const std::int64_t chip_scratch = round_up(program.scratch_bytes, kScratchAlignment);
   std::byte* const memory = scratch(chip_scratch * chips_);
   for (const Stage& stage : program.stages) {
@@ -206,7 +214,7 @@ void CommandQueue::execute_stages(const Program& program, std::vector<base::Work
       const std::int64_t chip = number / stage.units;
       stage.body({.chip = chip, .index = number % stage.units, .scratch = memory + chip * chip_scratch});
     };
-    base::ThreadPool::shared().parallel_for(stage.units * chips_, threads_, std::cref(body), spans);
+    base::ThreadPool::shared().parallel_for(stage.units * chips_, threads_, std::cref(body), times);
   }
 }
 

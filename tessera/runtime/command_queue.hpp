@@ -93,8 +93,9 @@ class CommandQueue {
   bool take(std::vector<Command>& batch);
   void run(const Command& command);
   void run_wait(const Command& command);
-  void run_program(const Program& program, std::int64_t replay);
-  void execute_stages(const Program& program, std::vector<base::WorkSpan>* spans);
+  /// `done` says what is known of the run beforehand.
+  void run_program(const Program& program, ProgramRun done);
+  void execute_stages(const Program& program, base::WorkTimes* times);
   void end_command();
   void notify_observers(const OpRecord& record, const ProgramRun& run);
   void wait_until_ended(std::uint64_t number);
@@ -123,7 +124,7 @@ class CommandQueue {
   std::atomic<bool> failed_{false};      // what comes is dropped
   std::atomic<bool> stopping_{false};
 
-  std::vector<base::WorkSpan> spans_;        // dispatcher only
+  base::WorkTimes times_;                    // dispatcher only
   std::unique_ptr<std::byte, Free> scratch_; // dispatcher only
   std::int64_t scratch_bytes_ = 0;
   std::thread dispatcher_;

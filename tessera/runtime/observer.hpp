@@ -20,6 +20,9 @@ struct ProgramRun {
   int queue = 0;
   /// The replay that it is part of, counted from 1 over the device's life; 0: enqueued by itself.
   std::int64_t replay = 0;
+  /// The trace that was replayed, and where in it the program stands: the same record each time. 0: enqueued by itself.
+  std::int64_t trace = 0;
+  std::int64_t place = 0;
   Time begin; ///< equal to `end` in record mode
   Time end;
   /// Who worked when, a span for each stage and thread that took part. A WAIT and a REPLAY have none.

@@ -111,6 +111,32 @@ TEST(ThreadPool, RunsUnitsAtTheSameTime) {
   EXPECT_EQ(met, 3);
 }
 
+TEST(ThreadPool, SaysWhoWorkedWhen) {
+  ThreadPool pool(2);
+  WorkTimes times{.now = std::chrono::steady_clock::now(), .spans = {}};
+  const auto start = times.now;
+  pool.parallel_for(
+      3, 1, [](std::int64_t) {}, &times);
+  ASSERT_EQ(times.spans.size(), 1U);
+  EXPECT_EQ(times.spans[0].thread, 0);
+  EXPECT_EQ(times.spans[0].begin, start);
+  EXPECT_EQ(times.spans[0].end, times.now);
+  std::atomic<int> present = 0;
+  const auto meet = [&](std::int64_t) {
+    ++present;
+    while (present < 2) std::this_thread::yield(); // so that both threads take part
+  };
+  pool.parallel_for(2, 2, meet, &times);
+  ASSERT_EQ(times.spans.size(), 3U);
+  EXPECT_EQ(times.spans[1].thread, 0);
+  EXPECT_EQ(times.spans[2].thread, 1);
+  for (const WorkSpan& span : {times.spans[1], times.spans[2]}) {
+    EXPECT_GE(span.begin, times.spans[0].end);
+    EXPECT_LE(span.begin, span.end);
+    EXPECT_LE(span.end, times.now);
+  }
+}
+
 TEST(ThreadPool, UsesAtMostTheThreadsAskedFor) {
   ThreadPool pool(4);
   std::atomic<int> running = 0;

@@ -143,6 +143,32 @@ TEST_F(ProfilerTest, AReplayEnclosesItsPrograms) {
   EXPECT_GT(queue.slices[0].replay, 0);
 }
 
+TEST_F(ProfilerTest, ReplaysOfOneTraceShareTheirOperationsAndOthersHaveTheirOwn) {
+  for (const char* name : {"linear", "add"}) enqueue(name);
+  device_->synchronize();
+  const auto capture = [&](std::vector<std::pair<const char*, const char*>> ops) {
+    return runtime::Trace(device_, 0, [&] {
+      for (const auto& [name, scope] : ops) enqueue(name, scope);
+    });
+  };
+  const runtime::Trace first = capture({{"linear", "layers.0"}, {"linear", "layers.1"}});
+  const runtime::Trace second = capture({{"add", "layers.0"}, {"linear", "layers.1"}, {"linear", "layers.0"}});
+  attach();
+  for (const runtime::Trace* trace : {&first, &second, &first, &second}) trace->execute(false);
+  const Profile profile = finish();
+  std::vector<std::string> seen;
+  for (const Slice& slice : track_named(profile, "queue 0").slices) {
+    const Operation& operation = profile.operations[slice.operation];
+    if (slice.kind == SliceKind::OP) seen.push_back(operation.name + " " + operation.scope);
+  }
+  const std::vector<std::string> once{"linear layers.0", "linear layers.1", "add layers.0", "linear layers.1",
+                                      "linear layers.0"};
+  std::vector<std::string> twice = once;
+  twice.insert(twice.end(), once.begin(), once.end());
+  EXPECT_EQ(seen, twice);
+  EXPECT_EQ(profile.operations.size(), 4U) << "three and execute_trace";
+}
+
 TEST_F(ProfilerTest, GivesEachQueueItsTrackAndShowsItsWaits) {
   attach();
   enqueue("linear");

@@ -249,10 +249,34 @@ TEST(TraceRegion, WithoutARegionATraceTakesFreeDramFromTheFarEnd) {
   EXPECT_EQ(used(), 0);
 }
 
+TEST_F(TraceTest, ObserversLearnOfEachProgramsTraceAndPlace) {
+  struct Places : QueueObserver {
+    void after(MeshDevice&, const OpRecord& record, const ProgramRun& run) override {
+      seen.push_back(fmt::format("{} {} {}", record.name, run.trace, run.place));
+    }
+    std::vector<std::string> seen;
+  } places;
+  run_once("add");
+  const auto capture = [&](int ops) {
+    return Trace(device, 0, [&] {
+      for (int i = 0; i < ops; ++i) enqueue("add", [] {});
+    });
+  };
+  const Trace first = capture(2);
+  const Trace second = capture(1);
+  device->add_observer(places);
+  first.execute(false);
+  second.execute(false);
+  enqueue("add", [] {});
+  device->remove_observer(places);
+  EXPECT_THAT(places.seen,
+              ElementsAre("add 1 0", "add 1 1", "execute_trace 0 0", "add 2 0", "execute_trace 0 0", "add 0 0"));
+}
+
 TEST(TraceRecordMode, ShowsTheRecordsOfEachReplay) {
   struct Names : QueueObserver {
     void after(MeshDevice&, const OpRecord& record, const ProgramRun& run) override {
-      seen.push_back(fmt::format("{} {}", record.name, run.replay));
+      seen.push_back(fmt::format("{} {}: {} {}", record.name, run.replay, run.trace, run.place));
     }
     std::vector<std::string> seen;
   } names;
@@ -261,7 +285,7 @@ TEST(TraceRecordMode, ShowsTheRecordsOfEachReplay) {
   device->add_observer(names);
   trace.execute(true);
   trace.execute(true);
-  EXPECT_THAT(names.seen, ElementsAre("op 1", "execute_trace 1", "op 2", "execute_trace 2"));
+  EXPECT_THAT(names.seen, ElementsAre("op 1: 1 0", "execute_trace 1: 0 0", "op 2: 1 0", "execute_trace 2: 0 0"));
 }
 
 } // namespace
