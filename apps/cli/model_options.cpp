@@ -45,6 +45,8 @@ void ModelOptions::add(CLI::App& app) {
                  "Folder that keeps converted weights for the next start, or off; default: $TESSERA_CACHE, else "
                  "~/.cache/tessera");
   app.add_option("--threads", threads, "Host threads; 0: one for each hardware thread")->capture_default_str();
+  app.add_flag("--pin-threads", pin_threads,
+               "Bind the threads to processors; for machines whose memory belongs to processors (NUMA)");
 }
 
 void ModelOptions::add_trace_options(CLI::App& app) {
@@ -93,6 +95,7 @@ std::shared_ptr<runtime::MeshDevice> open_device(const ModelOptions& options, ru
                                     .numerics = parse_numerics(options.numerics),
                                     .mode = mode,
                                     .threads = options.threads,
+                                    .pin_threads = options.pin_threads,
                                     .command_queues = options.command_queues,
                                     .trace_region_size = options.trace_region_size});
 }

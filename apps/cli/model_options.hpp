@@ -19,6 +19,7 @@ struct ModelOptions {
   std::int64_t dp = 1;
   std::int64_t tp = 1;
   int threads = 0;
+  bool pin_threads = false;
   std::string weight_cache; ///< folder, "off", or empty: the default folder
   bool no_trace = false;
   int command_queues = 1;

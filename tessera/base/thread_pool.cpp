@@ -1,5 +1,9 @@
 #include "tessera/base/thread_pool.hpp"
 
+#include <pthread.h>
+#include <sched.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <limits>
 #include <utility>
@@ -15,7 +19,33 @@ using Clock = std::chrono::steady_clock;
 // between two ops of a decode step. A sleeping thread costs about 50 to wake.
 constexpr int kSpins = 2000;
 
+/// Processors that the process may use, as they were before any thread was bound.
+const std::vector<int>& processors() {
+  static const std::vector<int> allowed = [] {
+    std::vector<int> found;
+    cpu_set_t set;
+    if (::sched_getaffinity(::getpid(), sizeof set, &set) != 0) return found;
+    for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
+      if (CPU_ISSET(cpu, &set)) found.push_back(cpu);
+    }
+    return found;
+  }();
+  return allowed;
+}
+
+void pin(pthread_t thread, int place) {
+  if (processors().empty()) return;
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  CPU_SET(processors()[static_cast<std::size_t>(place) % processors().size()], &set);
+  ::pthread_setaffinity_np(thread, sizeof set, &set);
+}
+
 } // namespace
+
+void pin_this_thread(int place) {
+  pin(::pthread_self(), place);
+}
 
 ThreadPool::ThreadPool(int threads) {
   for (int i = 1; i < threads; ++i) workers_.emplace_back([this, i] { work(i); });
@@ -34,6 +64,10 @@ ThreadPool::~ThreadPool() {
 ThreadPool& ThreadPool::shared() {
   static ThreadPool pool(static_cast<int>(std::max(1U, std::thread::hardware_concurrency())));
   return pool;
+}
+
+void ThreadPool::pin_workers() {
+  for (std::size_t i = 0; i < workers_.size(); ++i) pin(workers_[i].native_handle(), static_cast<int>(i) + 1);
 }
 
 std::int64_t ThreadPool::Share::take_first() {
@@ -77,8 +111,11 @@ void ThreadPool::run_unit(Job& job, std::int64_t unit) {
   }
 }
 
-void ThreadPool::run(Job& job, std::size_t own_share, int thread) {
-  WorkSpan& span = job.shares[own_share].span;
+void ThreadPool::run(Job& job, std::size_t place, int thread) {
+  // The same share for the same thread, job after job: where memory belongs to processors, a thread finds near what it
+  // wrote before.
+  const std::size_t own_share = static_cast<std::size_t>(thread) % job.shares.size();
+  WorkSpan& span = job.shares[place].span;
   if (job.timed) span = {.thread = thread, .begin = Clock::now(), .end = {}};
   for (std::int64_t unit = job.shares[own_share].take_first(); unit >= 0; unit = job.shares[own_share].take_first())
     run_unit(job, unit);

@@ -21,6 +21,10 @@ inline void spin_pause() {
 #endif
 }
 
+/// Binds the calling thread to processor number `place` of those that the process may use, counted around. A wish:
+/// where the system refuses, nothing happens.
+void pin_this_thread(int place);
+
 /// When a thread worked on a job.
 struct WorkSpan {
   int thread = 0; ///< 0: the caller of parallel_for; 1 and more: the pool's workers
@@ -49,6 +53,11 @@ class ThreadPool {
   static ThreadPool& shared();
 
   int threads() const { return static_cast<int>(workers_.size()) + 1; }
+
+  /// Binds worker i, from 1 on, to processor i of those that the process may use; the callers of parallel_for are for
+  /// processor 0. A worker begins each job with the same share, so that with its processor it stays near the memory
+  /// that it was the first to write, on a machine where memory belongs to processors.
+  void pin_workers();
 
   /// Calls body(unit) once for each unit in 0..units, on at most `max_threads` threads, and returns when all have
   /// ended. A thread runs neighbouring units where it can; which one it is for a unit is not determined. The first
@@ -90,7 +99,7 @@ class ThreadPool {
     std::exception_ptr error; // written by the first to set `failed`
   };
 
-  static void run(Job& job, std::size_t own_share, int thread);
+  static void run(Job& job, std::size_t place, int thread);
   static void run_unit(Job& job, std::int64_t unit);
   Job* take_job(); // REQUIRES: mutex_ is held
   void work(int thread);

@@ -38,9 +38,14 @@ void CommandQueue::Free::operator()(std::byte* memory) const {
   std::free(memory);
 }
 
-CommandQueue::CommandQueue(MeshDevice& device, int id, std::int64_t chips, int threads, bool record_only)
-    : device_(device), id_(id), chips_(chips), threads_(threads), record_only_(record_only) {
-  if (!record_only) dispatcher_ = std::thread([this] { dispatch(); });
+CommandQueue::CommandQueue(MeshDevice& device, const Options& options)
+    : device_(device),
+      id_(options.id),
+      chips_(options.chips),
+      threads_(options.threads),
+      pin_thread_(options.pin_thread),
+      record_only_(options.record_only) {
+  if (!record_only_) dispatcher_ = std::thread([this] { dispatch(); });
 }
 
 CommandQueue::~CommandQueue() {
@@ -117,6 +122,7 @@ void CommandQueue::record_only(const Command& command) {
 }
 
 void CommandQueue::dispatch() {
+  if (pin_thread_) base::pin_this_thread(id_);
   std::vector<Command> batch; // changes places with pending_, so that both keep their capacity
   while (take(batch)) {
     for (Command& command : batch) {

@@ -22,8 +22,15 @@ namespace tessera::runtime {
 /// time.
 class CommandQueue {
  public:
-  /// In record mode nothing runs: observers see the records, and that is all.
-  CommandQueue(MeshDevice& device, int id, std::int64_t chips, int threads, bool record_only);
+  /// What a device's options come to for one of its queues.
+  struct Options {
+    int id = 0;
+    std::int64_t chips = 1;
+    int threads = 1;
+    bool pin_thread = false;  ///< binds the queue's thread to processor `id`
+    bool record_only = false; ///< nothing runs: observers see the records, and that is all
+  };
+  CommandQueue(MeshDevice& device, const Options& options);
   /// Ends the program that runs and drops the rest. REQUIRES: no other queue waits for this one: call `stop` on both.
   ~CommandQueue();
   CommandQueue(const CommandQueue&) = delete;
@@ -106,6 +113,7 @@ class CommandQueue {
   const int id_;
   const std::int64_t chips_;
   const int threads_;
+  const bool pin_thread_;
   const bool record_only_;
   std::vector<QueueObserver*> observers_; // changed only while the queue is idle
   TracePrograms* capture_ = nullptr;      // host thread only

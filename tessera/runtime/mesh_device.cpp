@@ -76,9 +76,14 @@ MeshDevice::MeshDevice(MeshDeviceOptions options)
     l1_memory_ = DeviceMemory(chips(), arch.worker_cores(), arch.l1_bytes_per_core);
   }
   if (options_.trace_region_size > 0) allocate_trace_memory(options_.trace_region_size, "trace region");
+  if (options_.pin_threads) base::ThreadPool::shared().pin_workers();
   for (int id = 0; id < options_.command_queues; ++id) {
     queues_.push_back(
-        std::make_unique<CommandQueue>(*this, id, chips(), options_.threads, options_.mode == RunMode::RECORD));
+        std::make_unique<CommandQueue>(*this, CommandQueue::Options{.id = id,
+                                                                    .chips = chips(),
+                                                                    .threads = options_.threads,
+                                                                    .pin_thread = options_.pin_threads,
+                                                                    .record_only = options_.mode == RunMode::RECORD}));
   }
 }
 

@@ -30,7 +30,9 @@ struct MeshDeviceOptions {
   BoardSpec board = tessera::board("n150"); ///< the mesh has the board's shape
   Numerics numerics = Numerics::NATIVE;
   RunMode mode = RunMode::EXECUTE;
-  int threads = 0;        ///< host threads for kernels of a queue, its own included; 0: one for each hardware thread
+  int threads = 0; ///< host threads for kernels of a queue, its own included; 0: one for each hardware thread
+  /// Binds the threads to processors: for machines whose memory belongs to processors (NUMA).
+  bool pin_threads = false;
   int command_queues = 1; ///< 1 or 2
   /// Bytes of each chip's DRAM that are kept for traces; 0: taken from free DRAM trace by trace.
   std::int64_t trace_region_size = 0;

@@ -2,6 +2,8 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <pthread.h>
+#include <sched.h>
 
 #include <algorithm>
 #include <atomic>
@@ -156,6 +158,27 @@ TEST(ThreadPool, BodiesMayShareOutWorkThemselves) {
   std::atomic<int> inner = 0;
   pool.parallel_for(8, 2, [&](std::int64_t) { pool.parallel_for(8, 2, [&](std::int64_t) { ++inner; }); });
   EXPECT_EQ(inner, 64);
+}
+
+TEST(ThreadPool, PinnedWorkersHaveAProcessorEach) {
+  std::thread([] { // so that the test's own thread stays free
+    const auto processors = [] {
+      cpu_set_t set;
+      CPU_ZERO(&set);
+      EXPECT_EQ(pthread_getaffinity_np(pthread_self(), sizeof set, &set), 0);
+      return CPU_COUNT(&set);
+    };
+    ThreadPool pool(2);
+    pool.pin_workers();
+    pin_this_thread(0);
+    std::atomic<int> at_work = 0;
+    pool.parallel_for(2, 2, [&](std::int64_t) {
+      EXPECT_EQ(processors(), 1);
+      ++at_work;
+      while (at_work < 2) std::this_thread::yield(); // both threads take part
+    });
+  })
+      .join();
 }
 
 TEST(ThreadPool, SharedPoolHasAThreadForEachHardwareThread) {
