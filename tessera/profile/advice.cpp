@@ -15,6 +15,8 @@ constexpr double kTransferShare = 0.05;
 constexpr double kWaitShare = 0.10;
 constexpr double kDominantShare = 0.40;
 constexpr double kBoundShare = 0.10;
+// From this share of the threads on, nearly all take part.
+constexpr double kMostThreads = 0.75;
 constexpr std::size_t kMostNames = 4;
 
 using Advice = std::optional<std::string>;
@@ -85,29 +87,43 @@ Advice compute_less(const Report& report) {
       op.name, percent(op.share), percent(op.flop_share));
 }
 
-/// The ops of one bound: their share of the time of all, and the names of the longest.
-std::pair<double, std::string> ops_bound_by(const Report& report, Bound bound) {
+/// The ops of one bound that also fulfil `also`: their share of the time of all, and the names of the longest.
+template <typename Condition>
+std::pair<double, std::string> ops_bound_by(const Report& report, Bound bound, const Condition& also) {
   double share = 0.0;
   std::vector<std::string> names;
   for (const OpRow& op : report.ops) {
-    if (op.bound != bound || op.kind != SliceKind::OP) continue;
+    if (op.bound != bound || op.kind != SliceKind::OP || !also(op)) continue;
     share += op.share;
     if (names.size() < kMostNames) names.push_back(op.name);
   }
   return {share, fmt::format("{}", fmt::join(names, ", "))};
 }
 
-Advice keep_threads_busy(const Report& report) {
-  const auto [share, names] = ops_bound_by(report, Bound::THREADS);
+Advice give_more_threads_work(const Report& report) {
+  const double all = static_cast<double>(report.origin.threads);
+  const auto [share, names] =
+      ops_bound_by(report, Bound::THREADS, [&](const OpRow& op) { return op.threads < kMostThreads * all; });
   if (share < kBoundShare) return std::nullopt;
   return fmt::format(
-      "ops that leave threads idle take {:.1f} % of the ops' time ({}): they have too few units of work to share; more "
-      "users a step or longer rows give them more",
+      "ops in which some threads take no part need {:.1f} % of the ops' time ({}): they have too few units of work to "
+      "share; more users a step or longer rows give them more",
+      percent(share), names);
+}
+
+Advice share_work_evenly(const Report& report) {
+  const double all = static_cast<double>(report.origin.threads);
+  const auto [share, names] =
+      ops_bound_by(report, Bound::THREADS, [&](const OpRow& op) { return op.threads >= kMostThreads * all; });
+  if (share < kBoundShare) return std::nullopt;
+  return fmt::format(
+      "ops whose threads begin late or wait for each other need {:.1f} % of the ops' time ({}): see whether other "
+      "programs take the processors; fewer --threads than processors leave room for them",
       percent(share), names);
 }
 
 Advice hand_out_larger_work(const Report& report) {
-  const auto [share, names] = ops_bound_by(report, Bound::HOST);
+  const auto [share, names] = ops_bound_by(report, Bound::HOST, [](const OpRow&) { return true; });
   if (share < kBoundShare) return std::nullopt;
   return fmt::format(
       "ops too short for what it costs to hand their work out take {:.1f} % of the ops' time ({}): fuse them with "
@@ -131,7 +147,8 @@ std::vector<std::string> advise(const Report& report) {
   }
   take(store_weights_smaller(report));
   take(compute_less(report));
-  take(keep_threads_busy(report));
+  take(give_more_threads_work(report));
+  take(share_work_evenly(report));
   take(hand_out_larger_work(report));
   return sentences;
 }

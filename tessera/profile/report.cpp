@@ -22,6 +22,7 @@ struct Sums {
   OpRow row;
   double bytes = 0.0;
   double flops = 0.0;
+  double threads = 0.0;
   double work_ns = 0.0;
   double covered_ns = 0.0;
   std::map<std::string, double> weight_bytes; // by format
@@ -43,6 +44,7 @@ void add(Sums& sums, const Slice& slice, const Operation& operation, double chip
   sums.row.total_ns += static_cast<double>(slice.time_ns());
   sums.bytes += bytes;
   sums.flops += chips * (static_cast<double>(work.matmul_flops) + static_cast<double>(work.vector_flops));
+  sums.threads += slice.threads;
   sums.work_ns += static_cast<double>(slice.work_ns);
   sums.covered_ns += static_cast<double>(slice.covered_ns);
   if (const auto dtype = weight_dtype_of(operation)) sums.weight_bytes[*dtype] += bytes;
@@ -61,6 +63,7 @@ Bound bound_of(const OpRow& row, const Origin& origin) {
 OpRow finish(Sums sums, const Origin& origin, double all_ns) {
   OpRow row = std::move(sums.row);
   row.share = all_ns > 0.0 ? row.total_ns / all_ns : 0.0;
+  row.threads = sums.threads / static_cast<double>(row.count);
   if (row.total_ns > 0.0) {
     const auto threads = static_cast<double>(std::max<std::int64_t>(1, origin.threads));
     row.bytes_per_s = sums.bytes / row.total_ns * kNsPerS;

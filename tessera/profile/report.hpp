@@ -28,6 +28,7 @@ struct OpRow {
   double flop_per_s = 0.0;     ///< on the matrix unit and beside it
   double read_share = 0.0;     ///< of what the memory gives; 0: unknown
   double flop_share = 0.0;     ///< of what the products give; 0: unknown
+  double threads = 0.0;        ///< that took part in a run, on average
   double idle_share = 0.0;     ///< of the threads' time: idle while another works
   double overhead_share = 0.0; ///< of its time: no thread at work
   Bound bound = Bound::UNKNOWN;

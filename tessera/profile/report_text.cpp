@@ -119,15 +119,15 @@ json array_of(const std::vector<Row>& rows) {
 } // namespace
 
 std::string op_table(const nlohmann::json& ops, int indent) {
-  std::string text = fmt::format("{:{}}{:<42} {:>7} {:>10} {:>7} {:>9} {:>8} {:>9}  {}\n", "", indent, "op", "count",
-                                 "total ms", "share", "mean us", "GB/s", "GFLOP/s", "bound by");
+  std::string text = fmt::format("{:{}}{:<42} {:>7} {:>10} {:>7} {:>9} {:>8} {:>9} {:>8}  {}\n", "", indent, "op",
+                                 "count", "total ms", "share", "mean us", "GB/s", "GFLOP/s", "threads", "bound by");
   for (const json& op : ops) {
     const auto number = [&](const char* key) { return op.at(key).get<double>(); };
-    text +=
-        fmt::format("{:{}}{:<42} {:>7} {:>10.3f} {:>5.1f} % {:>9.1f} {:>8.1f} {:>9.1f}  {}\n", "", indent,
-                    op.at("name").get<std::string>(), op.at("count").get<std::int64_t>(),
-                    number("host_time_ns") / kNsPerMs, 100.0 * number("share"), number("mean_ns") / kNsPerUs,
-                    number("bytes_per_s") / kGiga, number("flop_per_s") / kGiga, op.at("bound_by").get<std::string>());
+    text += fmt::format("{:{}}{:<42} {:>7} {:>10.3f} {:>5.1f} % {:>9.1f} {:>8.1f} {:>9.1f} {:>8.1f}  {}\n", "", indent,
+                        op.at("name").get<std::string>(), op.at("count").get<std::int64_t>(),
+                        number("host_time_ns") / kNsPerMs, 100.0 * number("share"), number("mean_ns") / kNsPerUs,
+                        number("bytes_per_s") / kGiga, number("flop_per_s") / kGiga, number("threads"),
+                        op.at("bound_by").get<std::string>());
   }
   return text;
 }
@@ -145,6 +145,7 @@ nlohmann::json to_json(const std::vector<OpRow>& ops) {
                      {"flop_per_s", op.flop_per_s},
                      {"read_share", op.read_share},
                      {"flop_share", op.flop_share},
+                     {"threads", op.threads},
                      {"idle_thread_share", op.idle_share},
                      {"overhead_share", op.overhead_share},
                      {"bound_by", to_string(op.bound)}});

@@ -104,14 +104,26 @@ TEST(Advice, ToComputeLessFollowsFromADominantOpAtTheLimitOfArithmetic) {
   EXPECT_THAT(advise(report_of(op)), IsEmpty());
 }
 
-TEST(Advice, ToKeepThreadsBusyNamesTheOpsThatLeaveThemIdle) {
+/// Two ops that leave some of four threads idle, for `share` of the time and 5 % of it.
+Report idle_threads(double share, double threads) {
   Report report;
-  report.ops = {{.name = "linear", .share = 0.80, .bound = Bound::KERNEL},
-                {.name = "rms_norm", .share = 0.06, .bound = Bound::THREADS},
-                {.name = "add", .share = 0.05, .bound = Bound::THREADS}};
-  EXPECT_THAT(advise(report), ElementsAre(AllOf(HasSubstr("11.0 %"), HasSubstr("(rms_norm, add)"))));
-  report.ops[1].share = 0.04;
-  EXPECT_THAT(advise(report), IsEmpty());
+  report.origin.threads = 4;
+  report.ops = {{.name = "linear", .share = 0.80, .threads = threads, .bound = Bound::KERNEL},
+                {.name = "rms_norm", .share = share, .threads = threads, .bound = Bound::THREADS},
+                {.name = "add", .share = 0.05, .threads = threads, .bound = Bound::THREADS}};
+  return report;
+}
+
+TEST(Advice, ToGiveThreadsMoreWorkNamesTheOpsInWhichSomeTakeNoPart) {
+  EXPECT_THAT(advise(idle_threads(0.06, 2.9)),
+              ElementsAre(AllOf(HasSubstr("11.0 %"), HasSubstr("(rms_norm, add)"), HasSubstr("too few units"))));
+  EXPECT_THAT(advise(idle_threads(0.04, 2.9)), IsEmpty());
+}
+
+TEST(Advice, ToShareWorkEvenlyNamesTheOpsInWhichAllTakePartAndYetIdle) {
+  EXPECT_THAT(advise(idle_threads(0.06, 3.1)),
+              ElementsAre(AllOf(HasSubstr("11.0 %"), HasSubstr("(rms_norm, add)"), HasSubstr("other programs"))));
+  EXPECT_THAT(advise(idle_threads(0.04, 3.1)), IsEmpty());
 }
 
 TEST(Advice, ToHandOutLargerWorkNamesTheOpsThatAreTooShort) {

@@ -65,6 +65,7 @@ TEST(Report, AddsUpTheRunsOfAnOp) {
   EXPECT_DOUBLE_EQ(linear.bytes_per_s, 6e9);
   EXPECT_DOUBLE_EQ(linear.read_share, 0.6);
   EXPECT_EQ(linear.weight_dtype, "BFLOAT8_B");
+  EXPECT_DOUBLE_EQ(linear.threads, 2.0);
   const OpRow& matmul = row_named(report, "matmul");
   EXPECT_DOUBLE_EQ(matmul.flop_per_s, 80e9);
   EXPECT_DOUBLE_EQ(matmul.flop_share, 0.8);
@@ -219,7 +220,7 @@ TEST(ReportTable, HoldsARowForEachOpAndALineForEachQueue) {
   EXPECT_THAT(text, HasSubstr("measured on this host"));
   EXPECT_THAT(text, HasSubstr("12 later events were dropped"));
   EXPECT_THAT(text, HasSubstr("memory reads 10.0 GB/s, products 100 GFLOP/s"));
-  EXPECT_THAT(text, ::testing::ContainsRegex("linear +2 +0.002 +54.1 % +1.0 +6.0 +0.0  memory\n"));
+  EXPECT_THAT(text, ::testing::ContainsRegex("linear +2 +0.002 +54.1 % +1.0 +6.0 +0.0 +2.0  memory\n"));
   EXPECT_THAT(text, HasSubstr("queue 0: 0.00 ms; ops 85.7 %, writes 0.0 %, reads 2.4 %, waits 2.4 %, gaps 9.5 %"));
   EXPECT_THAT(text, HasSubstr("3 gaps, the largest 0.2 us between cached and read_from_device"));
   EXPECT_THAT(text, HasSubstr("stages: decode"));
