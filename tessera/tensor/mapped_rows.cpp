@@ -7,11 +7,16 @@
 
 namespace tessera::tensor {
 
-MappedRows::MappedRows(bool mapped, std::span<const std::byte* const> rows, std::int64_t row_bytes) {
+MappedRows::MappedRows(bool mapped, std::span<const std::byte* const> rows, std::int64_t row_bytes,
+                       std::span<const std::byte> scratch) {
   if (!mapped || row_bytes == 0) return;
   const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
   std::vector<std::uintptr_t> starts;
-  for (const std::byte* row : rows) starts.push_back(reinterpret_cast<std::uintptr_t>(row));
+  const auto scratch_begin = reinterpret_cast<std::uintptr_t>(scratch.data());
+  for (const std::byte* row : rows) {
+    const auto start = reinterpret_cast<std::uintptr_t>(row);
+    if (start - scratch_begin >= scratch.size()) starts.push_back(start); // below it the difference wraps round
+  }
   // The rows of a projection may come in another order than they lie.
   if (!std::is_sorted(starts.begin(), starts.end())) std::sort(starts.begin(), starts.end());
   for (const std::uintptr_t start : starts) {

@@ -12,8 +12,10 @@ namespace tessera::tensor {
 /// let go stays in the system's cache.
 class MappedRows {
  public:
-  /// `mapped` false: the rows are ordinary memory, nothing is done. Each row has `row_bytes`.
-  MappedRows(bool mapped, std::span<const std::byte* const> rows, std::int64_t row_bytes);
+  /// `mapped` false: the rows are ordinary memory, nothing is done; nor is it for rows in `scratch`. Each row has
+  /// `row_bytes`.
+  MappedRows(bool mapped, std::span<const std::byte* const> rows, std::int64_t row_bytes,
+             std::span<const std::byte> scratch);
   ~MappedRows();
   MappedRows(const MappedRows&) = delete;
   MappedRows& operator=(const MappedRows&) = delete;

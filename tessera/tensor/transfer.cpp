@@ -56,18 +56,19 @@ void copy_bf16(const std::byte* in, std::int64_t count, std::uint16_t* out) {
   }
 }
 
-void load_row_major(const DeviceView& view, std::int64_t chip, std::int64_t row, std::int64_t count, float* values) {
+/// `count` elements of a ROW_MAJOR tensor, from number `first` on.
+void load_row_major(const DeviceView& view, std::int64_t chip, std::int64_t first, std::int64_t count, float* values) {
   switch (view.dtype()) {
     case DataType::BFLOAT16: {
-      const auto* in = view.elements<std::uint16_t>(chip) + row * count;
+      const auto* in = view.elements<std::uint16_t>(chip) + first;
       for (std::int64_t i = 0; i < count; ++i) values[i] = numerics::from_bfloat16(in[i]);
       break;
     }
     case DataType::FLOAT32:
-      std::memcpy(values, view.elements<float>(chip) + row * count, static_cast<std::size_t>(count) * sizeof(float));
+      std::memcpy(values, view.elements<float>(chip) + first, static_cast<std::size_t>(count) * sizeof(float));
       break;
     default: {
-      const auto* in = view.elements<std::int32_t>(chip) + row * count;
+      const auto* in = view.elements<std::int32_t>(chip) + first;
       for (std::int64_t i = 0; i < count; ++i) {
         values[i] = view.dtype() == DataType::UINT32 ? static_cast<float>(std::bit_cast<std::uint32_t>(in[i]))
                                                      : static_cast<float>(in[i]);
@@ -96,18 +97,21 @@ std::int64_t rows_of_unit(const HostRows& source, std::int64_t step) {
   return step * std::max<std::int64_t>(1, kSourcePiece / (step * source.columns * 2));
 }
 
-std::byte* byte_scratch(std::int64_t bytes) {
-  return reinterpret_cast<std::byte*>(runtime::thread_scratch(div_up(bytes, std::int64_t{sizeof(float)})));
+std::span<std::byte> byte_scratch(std::int64_t bytes) {
+  float* const memory = runtime::thread_scratch(div_up(bytes, std::int64_t{sizeof(float)}));
+  return {reinterpret_cast<std::byte*>(memory), static_cast<std::size_t>(bytes)};
 }
 
 /// from_host for a ROW_MAJOR tensor of bfloat16, from bfloat16.
-Stage copy_bf16_rows(const DeviceView& view, const HostRows& source) {
-  const std::int64_t step = rows_of_unit(source, 1);
-  return {div_up(source.rows, step), [view, source, step](const Unit& unit) {
+Stage copy_bf16_rows(const DeviceView& view, const MeshRows& sources) {
+  const std::int64_t step = rows_of_unit(sources[0], 1);
+  return {div_up(sources[0].rows, step), [view, sources, step](const Unit& unit) {
+            const HostRows& source = sources[unit.chip];
             const std::int64_t first = unit.index * step;
             const std::int64_t last = std::min(first + step, source.rows);
-            const auto rows = bf16_rows(source, first, last, byte_scratch((last - first) * source.columns * 2));
-            const MappedRows pages(source.mapped, rows, source.columns * 2);
+            const auto scratch = byte_scratch((last - first) * source.columns * 2);
+            const auto rows = bf16_rows(source, first, last, scratch.data());
+            const MappedRows pages(source.mapped, rows, source.columns * 2, scratch);
             for (std::int64_t row = first; row < last; ++row) {
               copy_bf16(rows[static_cast<std::size_t>(row - first)], source.columns,
                         view.elements<std::uint16_t>(unit.chip) + row * source.columns);
@@ -116,13 +120,15 @@ Stage copy_bf16_rows(const DeviceView& view, const HostRows& source) {
 }
 
 /// from_host_transposed from bfloat16: a unit is some columns of tiles.
-Stage convert_bf16_columns(const DeviceView& view, const HostRows& source) {
-  const std::int64_t step = rows_of_unit(source, kTileWidth);
-  return {div_up(source.rows, step), [view, source, step](const Unit& unit) {
+Stage convert_bf16_columns(const DeviceView& view, const MeshRows& sources) {
+  const std::int64_t step = rows_of_unit(sources[0], kTileWidth);
+  return {div_up(sources[0].rows, step), [view, sources, step](const Unit& unit) {
+            const HostRows& source = sources[unit.chip];
             const std::int64_t first = unit.index * step;
             const std::int64_t last = std::min(first + step, source.rows);
-            const auto rows = bf16_rows(source, first, last, byte_scratch((last - first) * source.columns * 2));
-            const MappedRows pages(source.mapped, rows, source.columns * 2);
+            const auto scratch = byte_scratch((last - first) * source.columns * 2);
+            const auto rows = bf16_rows(source, first, last, scratch.data());
+            const MappedRows pages(source.mapped, rows, source.columns * 2, scratch);
             for (std::int64_t row = first; row < last; row += kTileWidth) {
               kernels::kernels().convert_tile_column(rows.data() + (row - first), std::min(kTileWidth, last - row),
                                                      source.columns, view.tiles(unit.chip), row / kTileWidth);
@@ -130,19 +136,19 @@ Stage convert_bf16_columns(const DeviceView& view, const HostRows& source) {
           }};
 }
 
-/// Row `row`, all matrices counted, as fp32.
-void decode_row(const DeviceView& view, const TensorSpec& spec, std::int64_t chip, std::int64_t row, float* out) {
-  const std::int64_t width = width_of(spec);
+/// The first `count` elements of row `row`, all matrices counted, as fp32.
+void decode_row(const DeviceView& view, const TensorSpec& spec, std::int64_t chip, std::int64_t row, std::int64_t count,
+                float* out) {
   if (spec.layout == Layout::TILE) {
     const std::int64_t height = matrix_rows(spec);
-    kernels::kernels().load_row(view.tiles(chip, row / height), row % height, 0, width, out);
+    kernels::kernels().load_row(view.tiles(chip, row / height), row % height, 0, count, out);
   } else {
-    load_row_major(view, chip, row, width, out);
+    load_row_major(view, chip, row * width_of(spec), count, out);
   }
 }
 
-HostTensor room_for(const TensorSpec& spec) {
-  return {spec.shape, std::vector<float>(static_cast<std::size_t>(spec.shape.volume()))};
+HostTensor room_for(const Shape& shape) {
+  return {shape, std::vector<float>(static_cast<std::size_t>(shape.volume()))};
 }
 
 void require_data(const runtime::MeshDevice& device) {
@@ -167,9 +173,44 @@ void enqueue_write(const Tensor& tensor, std::int64_t units, std::function<void(
   enqueue_write(tensor, Stage{units, std::move(body)});
 }
 
-void require_chip(const Tensor& tensor, std::int64_t chip) {
-  base::require(0 <= chip && chip < tensor.device().chips(), "[to_host] chip must be in 0..{}; received {}",
-                tensor.device().chips() - 1, chip);
+void require_part(std::string_view function, const Tensor& tensor, const MeshPart& part) {
+  base::require(part.shape == tensor.shape(), "[{}] a part of the tensor's shape {} is required; received {}", function,
+                tensor.shape(), part.shape);
+}
+
+void require_readable(const Tensor& tensor, std::span<const ChipPart> parts) {
+  require_data(tensor.device());
+  for (const ChipPart& part : parts) {
+    base::require(0 <= part.chip && part.chip < tensor.device().chips(), "[to_host] chip must be in 0..{}; received {}",
+                  tensor.device().chips() - 1, part.chip);
+    require_part("to_host", tensor, part.part);
+  }
+}
+
+/// A row of a chip's tensor that goes to the host: its first `count` elements, to element number `to`.
+struct RowRead {
+  std::int64_t chip;
+  std::int64_t row;
+  std::int64_t count;
+  std::int64_t to;
+};
+
+/// Queues body(row) for each row of the parts that is not padding, `of_unit` rows to a unit of work.
+void enqueue_read(const Tensor& tensor, const std::vector<ChipPart>& parts, std::int64_t of_unit,
+                  std::function<void(const RowRead&)> body) {
+  const std::int64_t rows = rows_in(tensor.spec());
+  enqueue_transfer(tensor, ProgramKind::READ,
+                   {div_up(rows, of_unit), [=, body = std::move(body)](const Unit& unit) {
+                      const auto found = std::ranges::find(parts, unit.chip, &ChipPart::chip);
+                      if (found == parts.end()) return;
+                      const MeshPart& part = found->part;
+                      const std::int64_t last = std::min((unit.index + 1) * of_unit, rows);
+                      for (std::int64_t row = unit.index * of_unit; row < last; ++row) {
+                        const std::int64_t to = part.row_in_whole(row);
+                        if (to < 0) continue;
+                        body({unit.chip, row, part.inside(-1), to * part.whole[-1] + part.first[-1]});
+                      }
+                    }});
 }
 
 void require_extents(const HostRows& source, std::int64_t rows, std::int64_t columns, const TensorSpec& spec) {
@@ -188,19 +229,6 @@ void require_transposed_extents(const HostRows& source, const TensorSpec& spec) 
 
 } // namespace
 
-HostRows rows_of(HostTensor tensor) {
-  base::require(tensor.shape.rank() >= 1 && tensor.shape.volume() > 0 &&
-                    static_cast<std::int64_t>(tensor.data.size()) == tensor.shape.volume(),
-                "[from_host] as many values as the shape {} says, and one at least, are required; received {}",
-                tensor.shape, tensor.data.size());
-  const std::int64_t columns = tensor.shape[-1];
-  const std::int64_t rows = tensor.shape.volume() / columns;
-  auto owned = std::make_shared<const HostTensor>(std::move(tensor));
-  return {rows, columns, [owned, columns](std::int64_t row, std::int64_t first, std::int64_t count, float* out) {
-            std::copy_n(owned->data.data() + row * columns + first, count, out);
-          }};
-}
-
 Tensor from_host(runtime::MeshDevice& device, const HostRows& source, const TensorSpec& spec, std::string_view name) {
   validate(spec);
   require_extents(source, rows_in(spec), width_of(spec), spec);
@@ -209,30 +237,29 @@ Tensor from_host(runtime::MeshDevice& device, const HostRows& source, const Tens
   return result;
 }
 
-void write_rows(const Tensor& tensor, const HostRows& source) {
+void write_rows(const Tensor& tensor, const MeshRows& source) {
   const TensorSpec& spec = tensor.spec();
   const std::int64_t width = width_of(spec);
-  require_extents(source, rows_in(spec), width, spec);
+  require_extents(source[0], rows_in(spec), width, spec);
   const DeviceView view = tensor.view();
-  if (spec.layout == Layout::ROW_MAJOR && spec.dtype == DataType::BFLOAT16 && source.bf16_row != nullptr) {
+  if (spec.layout == Layout::ROW_MAJOR && spec.dtype == DataType::BFLOAT16 && source[0].bf16_row != nullptr) {
     enqueue_write(tensor, copy_bf16_rows(view, source));
   } else if (spec.layout == Layout::ROW_MAJOR) {
-    enqueue_write(tensor, source.rows, [view, read = source.read, width](const Unit& unit) {
+    enqueue_write(tensor, source[0].rows, [view, source, width](const Unit& unit) {
       float* const values = runtime::thread_scratch(width);
-      read(unit.index, 0, width, values);
+      source[unit.chip].read(unit.index, 0, width, values);
       store_row_major(view, unit.chip, unit.index, values, width);
     });
   } else {
     const std::int64_t height = matrix_rows(spec);
     const std::int64_t padded = spec.tile_rows() * kTileHeight;
-    enqueue_write(tensor, spec.num_matrices() * padded,
-                  [view, read = source.read, width, height, padded](const Unit& unit) {
-                    const std::int64_t matrix = unit.index / padded;
-                    const std::int64_t row = unit.index % padded;
-                    float* const values = runtime::thread_scratch(width);
-                    if (row < height) read(matrix * height + row, 0, width, values);
-                    kernels::kernels().store_row(view.tiles(unit.chip, matrix), row, values, row < height ? width : 0);
-                  });
+    enqueue_write(tensor, spec.num_matrices() * padded, [view, source, width, height, padded](const Unit& unit) {
+      const std::int64_t matrix = unit.index / padded;
+      const std::int64_t row = unit.index % padded;
+      float* const values = runtime::thread_scratch(width);
+      if (row < height) source[unit.chip].read(matrix * height + row, 0, width, values);
+      kernels::kernels().store_row(view.tiles(unit.chip, matrix), row, values, row < height ? width : 0);
+    });
   }
 }
 
@@ -245,17 +272,18 @@ Tensor from_host_transposed(runtime::MeshDevice& device, const HostRows& source,
   return result;
 }
 
-void write_transposed(const Tensor& tensor, const HostRows& source) {
+void write_transposed(const Tensor& tensor, const MeshRows& source) {
   const TensorSpec& spec = tensor.spec();
-  require_transposed_extents(source, spec);
+  require_transposed_extents(source[0], spec);
   const DeviceView view = tensor.view();
-  if (converts_bf16(source, spec.dtype)) {
+  if (converts_bf16(source[0], spec.dtype)) {
     enqueue_write(tensor, convert_bf16_columns(view, source));
     return;
   }
   enqueue_write(tensor, spec.tile_columns(),
-                [view, read = source.read, rows = source.rows, depth = source.columns](const Unit& unit) {
+                [view, source, rows = source[0].rows, depth = source[0].columns](const Unit& unit) {
                   const kernels::Kernels& isa = kernels::kernels();
+                  const auto& read = source[unit.chip].read;
                   const kernels::Tiles tiles = view.tiles(unit.chip);
                   const std::int64_t first_row = unit.index * kTileWidth;
                   const std::int64_t lanes = std::min(kTileWidth, rows - first_row);
@@ -287,12 +315,27 @@ Tensor from_host(runtime::MeshDevice& device, std::vector<std::int32_t> values, 
 }
 
 void write(const Tensor& tensor, std::vector<std::int32_t> values) {
-  base::require(is_integer(tensor.dtype()) && tensor.layout() == Layout::ROW_MAJOR &&
-                    static_cast<std::int64_t>(values.size()) == tensor.shape().volume(),
-                "[write] a ROW_MAJOR tensor of integers and as many values are required; received {} and {} values",
-                to_string(tensor.spec()), values.size());
-  enqueue_write(tensor, 1, [view = tensor.view(), values = std::move(values)](const Unit& unit) {
-    std::memcpy(view.bytes(unit.chip), values.data(), values.size() * sizeof(std::int32_t));
+  write(tensor, std::move(values), {MeshPart::all_of(tensor.shape())});
+}
+
+void write(const Tensor& tensor, std::vector<std::int32_t> values, std::vector<MeshPart> parts) {
+  base::require(
+      is_integer(tensor.dtype()) && tensor.layout() == Layout::ROW_MAJOR &&
+          static_cast<std::int64_t>(values.size()) == parts.front().whole.volume(),
+      "[write] a ROW_MAJOR tensor of integers and the {} values of {} are required; received {} and {} values",
+      parts.front().whole.volume(), parts.front().whole, to_string(tensor.spec()), values.size());
+  for (const MeshPart& part : parts) require_part("write", tensor, part);
+  enqueue_write(tensor, 1, [view = tensor.view(), values = std::move(values), parts](const Unit& unit) {
+    const MeshPart& part = parts[parts.size() == 1 ? 0 : static_cast<std::size_t>(unit.chip)];
+    const std::int64_t width = part.shape[-1];
+    const std::int64_t inside = part.inside(-1);
+    auto* out = view.elements<std::int32_t>(unit.chip);
+    for (std::int64_t row = 0; row < part.shape.volume() / width; ++row, out += width) {
+      const std::int64_t from = part.row_in_whole(row);
+      const std::int64_t count = from < 0 ? 0 : inside;
+      std::copy_n(values.data() + (count == 0 ? 0 : from * part.whole[-1] + part.first[-1]), count, out);
+      std::fill(out + count, out + width, 0);
+    }
   });
 }
 
@@ -308,32 +351,34 @@ Tensor zeros(runtime::MeshDevice& device, const TensorSpec& spec, std::string_vi
 }
 
 Read<HostTensor> begin_read(const Tensor& tensor, std::int64_t chip) {
-  require_data(tensor.device());
-  require_chip(tensor, chip);
+  return begin_read(tensor, {{chip, MeshPart::all_of(tensor.shape())}});
+}
+
+Read<HostTensor> begin_read(const Tensor& tensor, std::vector<ChipPart> parts) {
+  require_readable(tensor, parts);
+  const auto value = std::make_shared<HostTensor>(room_for(parts.front().part.whole));
   const TensorSpec& spec = tensor.spec();
-  const auto value = std::make_shared<HostTensor>(room_for(spec));
-  const std::int64_t width = width_of(spec);
-  const std::int64_t rows = rows_in(spec);
-  const std::int64_t of_unit = std::max<std::int64_t>(1, kPiece / (width * 4));
-  enqueue_transfer(tensor, ProgramKind::READ, {div_up(rows, of_unit), [=, view = tensor.view()](const Unit& unit) {
-                                                 if (unit.chip != chip) return;
-                                                 for (std::int64_t row = unit.index * of_unit;
-                                                      row < std::min((unit.index + 1) * of_unit, rows); ++row)
-                                                   decode_row(view, spec, chip, row, value->data.data() + row * width);
-                                               }});
+  const std::int64_t of_unit = std::max<std::int64_t>(1, kPiece / (width_of(spec) * 4));
+  enqueue_read(tensor, parts, of_unit, [=, view = tensor.view()](const RowRead& read) {
+    decode_row(view, spec, read.chip, read.row, read.count, value->data.data() + read.to);
+  });
   return {tensor.device().shared_from_this(), value};
 }
 
 Read<std::vector<std::int32_t>> begin_read_integers(const Tensor& tensor, std::int64_t chip) {
-  require_data(tensor.device());
-  require_chip(tensor, chip);
+  return begin_read_integers(tensor, {{chip, MeshPart::all_of(tensor.shape())}});
+}
+
+Read<std::vector<std::int32_t>> begin_read_integers(const Tensor& tensor, std::vector<ChipPart> parts) {
+  require_readable(tensor, parts);
   base::require(is_integer(tensor.dtype()) && tensor.layout() == Layout::ROW_MAJOR,
                 "[to_host_integers] an integer dtype in ROW_MAJOR is required; received {}", to_string(tensor.spec()));
-  const auto value = std::make_shared<std::vector<std::int32_t>>(static_cast<std::size_t>(tensor.shape().volume()));
-  enqueue_transfer(tensor, ProgramKind::READ, {1, [value, chip, view = tensor.view()](const Unit& unit) {
-                                                 if (unit.chip != chip) return;
-                                                 std::memcpy(value->data(), view.bytes(chip), value->size() * 4);
-                                               }});
+  const std::int64_t width = width_of(tensor.spec());
+  const auto value =
+      std::make_shared<std::vector<std::int32_t>>(static_cast<std::size_t>(parts.front().part.whole.volume()));
+  enqueue_read(tensor, parts, rows_in(tensor.spec()), [=, view = tensor.view()](const RowRead& read) {
+    std::copy_n(view.elements<std::int32_t>(read.chip) + read.row * width, read.count, value->data() + read.to);
+  });
   return {tensor.device().shared_from_this(), value};
 }
 
@@ -349,9 +394,10 @@ HostTensor read_operand(const runtime::MeshDevice& device, const OperandRecord& 
   require_data(device);
   const TensorSpec& spec = operand.spec;
   const DeviceView view(device, spec.memory_config.buffer_type, operand.address, spec);
-  HostTensor result = room_for(spec);
+  const std::int64_t width = width_of(spec);
+  HostTensor result = room_for(spec.shape);
   for (std::int64_t row = 0; row < rows_in(spec); ++row)
-    decode_row(view, spec, chip, row, result.data.data() + row * width_of(spec));
+    decode_row(view, spec, chip, row, width, result.data.data() + row * width);
   return result;
 }
 

@@ -1,36 +1,31 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <memory>
-#include <span>
 #include <string_view>
 #include <vector>
 
 #include "tessera/spec/op_record.hpp"
+#include "tessera/tensor/host_rows.hpp"
 #include "tessera/tensor/host_tensor.hpp"
+#include "tessera/tensor/mesh_part.hpp"
 #include "tessera/tensor/tensor.hpp"
 
 namespace tessera::tensor {
 
-/// A matrix on the host that is read in pieces, so that a tensor larger than memory, or one put together from several,
-/// can be converted straight into device memory. Its functions are called from several threads at once and must own
-/// what they read from.
-struct HostRows {
-  std::int64_t rows = 0;
-  std::int64_t columns = 0;
-  /// `read(row, first, count, out)` writes elements (row, first .. first+count) as fp32.
-  std::function<void(std::int64_t row, std::int64_t first, std::int64_t count, float* out)> read;
-  /// For values that are bfloat16, the quick way: where a whole row lies. That may be `scratch`, which has room for a
-  /// row and is written then. Empty for other values.
-  std::function<const std::byte*(std::int64_t row, std::byte* scratch)> bf16_row;
-  /// All that bf16_row gives lies in a mapped file. Its pages are fetched in long runs, and let go once converted: a
-  /// checkpoint passes through the process without adding to its memory.
-  bool mapped = false;
-};
+/// What the chips of a mesh are written from: one matrix for all, or for each chip one of the same extents.
+class MeshRows {
+ public:
+  MeshRows(HostRows all) : rows_{std::move(all)} {}
+  explicit MeshRows(std::vector<HostRows> of_chips) : rows_(std::move(of_chips)) {}
 
-/// Rows over a host tensor, which it owns: all but the last dimension folded.
-HostRows rows_of(HostTensor tensor);
+  const HostRows& operator[](std::int64_t chip) const {
+    return rows_[rows_.size() == 1 ? 0 : static_cast<std::size_t>(chip)];
+  }
+
+ private:
+  std::vector<HostRows> rows_;
+};
 
 /// Puts a host matrix on every chip, as `spec` says: rounded to the nearest even of its dtype, tilized and padded with
 /// zeros where the layout is TILE. All but the last dimension of spec.shape fold into rows. Returns at once; the work
@@ -41,13 +36,15 @@ Tensor from_host(runtime::MeshDevice& device, const HostRows& source, const Tens
 Tensor from_host_transposed(runtime::MeshDevice& device, const HostRows& source, const TensorSpec& spec,
                             std::string_view name);
 /// The same two for a tensor that is there already, in the queue's order.
-void write_rows(const Tensor& tensor, const HostRows& source);
-void write_transposed(const Tensor& tensor, const HostRows& source);
+void write_rows(const Tensor& tensor, const MeshRows& source);
+void write_transposed(const Tensor& tensor, const MeshRows& source);
 /// Integers as UINT32 or INT32 ROW_MAJOR.
 Tensor from_host(runtime::MeshDevice& device, std::vector<std::int32_t> values, const TensorSpec& spec,
                  std::string_view name);
 /// Overwrites an INT32 or UINT32 ROW_MAJOR tensor, in the queue's order. Throws InvalidArgument on another count.
 void write(const Tensor& tensor, std::vector<std::int32_t> values);
+/// The same, each chip with its part of the values: parts[chip], of the tensor's shape.
+void write(const Tensor& tensor, std::vector<std::int32_t> values, std::vector<MeshPart> parts);
 
 /// A tensor of zeros.
 Tensor zeros(runtime::MeshDevice& device, const TensorSpec& spec, std::string_view name);
@@ -76,7 +73,15 @@ class Read {
 Read<HostTensor> begin_read(const Tensor& tensor, std::int64_t chip = 0);
 /// The same for INT32 and UINT32 ROW_MAJOR.
 Read<std::vector<std::int32_t>> begin_read_integers(const Tensor& tensor, std::int64_t chip = 0);
-/// The same two, waited for.
+/// What one chip gives to a tensor that is read from several.
+struct ChipPart {
+  std::int64_t chip = 0;
+  MeshPart part; ///< of the shape of the chip's tensor
+};
+/// The same two from several chips, into one tensor of the parts' common `whole`.
+Read<HostTensor> begin_read(const Tensor& tensor, std::vector<ChipPart> parts);
+Read<std::vector<std::int32_t>> begin_read_integers(const Tensor& tensor, std::vector<ChipPart> parts);
+/// Reads of one chip, waited for.
 HostTensor to_host(const Tensor& tensor, std::int64_t chip = 0);
 std::vector<std::int32_t> to_host_integers(const Tensor& tensor, std::int64_t chip = 0);
 

@@ -53,6 +53,14 @@ inline HostTensor rounded(const HostTensor& values, DataType dtype) {
   return result;
 }
 
+/// A mesh of Wormhole chips of any shape.
+inline std::shared_ptr<runtime::MeshDevice> open_mesh(std::int64_t rows, std::int64_t columns, int threads = 2) {
+  BoardSpec spec = board("t3000");
+  spec.mesh_rows = rows;
+  spec.mesh_columns = columns;
+  return runtime::MeshDevice::open({.board = spec, .threads = threads});
+}
+
 inline Tensor to_device(runtime::MeshDevice& device, const HostTensor& values, DataType dtype,
                         const MemoryConfig& memory_config = kDramInterleaved) {
   return tensor::from_host(device, tensor::rows_of(values), {values.shape, dtype, Layout::TILE, memory_config}, "test");
