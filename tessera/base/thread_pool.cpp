@@ -15,9 +15,9 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// A worker that has just ended a job looks this often for the next one before it sleeps: some 20 microseconds, the gap
-// between two ops of a decode step. A sleeping thread costs about 50 to wake.
-constexpr int kSpins = 2000;
+// A worker that has just ended a job looks this often for the next one before it sleeps: some 50 microseconds, the gap
+// between two steps. A sleeping thread costs as much to wake.
+constexpr int kSpins = 5000;
 
 /// Processors that the process may use, as they were before any thread was bound.
 const std::vector<int>& processors() {

@@ -66,6 +66,12 @@ struct TileRow {
   std::int64_t row = 0;
 };
 
+/// Lines of 64 bytes that will be read soon, one after another in memory. None: first is not used.
+struct Lines {
+  const std::byte* first = nullptr;
+  std::int64_t count = 0;
+};
+
 /// One block of keys and values, and the rows of queries that they meet. `width` is head_dim in whole tiles.
 struct PackedAttention {
   const std::byte* q = nullptr; ///< [rows, width], by pack_bf16; zeros beyond head_dim
@@ -78,6 +84,8 @@ struct PackedAttention {
   const std::int32_t* first = nullptr; ///< [rows]: row i attends to keys first[i] <= j < last[i]; null: to all
   const std::int32_t* last = nullptr;  ///< [rows]
   float scale = 1.0F;
+  Lines ask_with_keys;   ///< asked for while the queries meet the keys
+  Lines ask_with_values; ///< and while they meet the values
 };
 
 /// Values that share one of block_maxima's maxima.
@@ -188,11 +196,10 @@ struct Kernels {
   void (*attention_finish)(const AttentionState& state, std::int64_t rows, std::int64_t head_dim, float* out) noexcept;
 
   /// A panel: the 32 keys of one tile row as attention_bf16 reads them, 32 * width * packed_bytes bytes. The operands
-  /// are in a format that widens to bfloat16, any but FLOAT32; padding columns hold zeros. Asks for `ahead`, the row of
-  /// a like matrix that will be packed some calls later, unless it has no data.
-  void (*attention_pack_keys)(const TileRow& k, const TileRow& ahead, std::byte* panel) noexcept;
+  /// are in a format that widens to bfloat16, any but FLOAT32; padding columns hold zeros. Asks for `ahead` meanwhile.
+  void (*attention_pack_keys)(const TileRow& k, const Lines& ahead, std::byte* panel) noexcept;
   /// The same for values; those outside first <= j < last become zeros, whatever they hold.
-  void (*attention_pack_values)(const TileRow& v, const TileRow& ahead, std::int64_t first, std::int64_t last,
+  void (*attention_pack_values)(const TileRow& v, const Lines& ahead, std::int64_t first, std::int64_t last,
                                 std::byte* panel) noexcept;
   /// Folds one block of keys into the sums: products of bfloat16 values in the order of matmul_bf16_tile_columns,
   /// weights rounded to bfloat16, sums in fp32 (FlashAttention, as attention_block). A key outside a row's range has no

@@ -16,7 +16,7 @@ using Clock = std::chrono::steady_clock;
 
 constexpr std::int64_t kScratchAlignment = 64;
 // A queue that has run dry looks this often for the next command before it sleeps, as the pool's workers do.
-constexpr int kSpins = 2000;
+constexpr int kSpins = 5000;
 
 std::exception_ptr failure(std::string_view place, std::string_view cause) {
   return std::make_exception_ptr(

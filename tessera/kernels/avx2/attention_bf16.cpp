@@ -8,6 +8,7 @@
 // sums are the chains of vdpbf16ps: the odd one first.
 
 namespace tessera::kernels::avx2 {
+#include "tessera/kernels/generic/ask.inl"
 #include "tessera/kernels/generic/register_tile.inl"
 
 namespace {
@@ -50,22 +51,14 @@ inline Vec keep_weights(Vec sum, Vec low, Vec high, std::byte* out) {
   return add(sum, add(first, second));
 }
 
-/// Asks for one tile, where there is one.
-inline void ask_for(const TileRow& ahead, std::int64_t column) {
-  const ConstTiles& tiles = ahead.tiles;
-  if (tiles.data == nullptr) return;
-  const std::int64_t bytes = tile_bytes(tiles.dtype);
-  const std::byte* tile = tiles.data + tile_position(tiles.tile_rows, tiles.tile_columns, ahead.row, column) * bytes;
-  for (std::int64_t at = 0; at < bytes; at += 64) prefetch(tile + at);
-}
-
 } // namespace
 
-void attention_pack_keys(const TileRow& k, const TileRow& ahead, std::byte* panel) noexcept {
+void attention_pack_keys(const TileRow& k, const Lines& ahead, std::byte* panel) noexcept {
+  Asking asking(ahead, k.tiles.tile_columns);
   alignas(64) float tile[kTileElements];
   auto* out = reinterpret_cast<float*>(panel);
   for (std::int64_t column = 0; column < k.tiles.tile_columns; ++column) {
-    ask_for(ahead, column);
+    asking.step();
     load_tile_transposed(k.tiles, k.row, column, tile);
     for (std::int64_t d = 0; d < kTileWidth; ++d) {
       for (std::int64_t key = 0; key < kTileHeight; key += kLanes)
@@ -74,13 +67,14 @@ void attention_pack_keys(const TileRow& k, const TileRow& ahead, std::byte* pane
   }
 }
 
-void attention_pack_values(const TileRow& v, const TileRow& ahead, std::int64_t first, std::int64_t last,
+void attention_pack_values(const TileRow& v, const Lines& ahead, std::int64_t first, std::int64_t last,
                            std::byte* panel) noexcept {
+  Asking asking(ahead, v.tiles.tile_columns);
   alignas(64) float tile[kTileElements];
   auto* out = reinterpret_cast<float*>(panel);
   const std::int64_t width = v.tiles.tile_columns * kTileWidth;
   for (std::int64_t column = 0; column < v.tiles.tile_columns; ++column) {
-    ask_for(ahead, column);
+    asking.step();
     load_tile(v.tiles, v.row, column, tile);
     for (std::int64_t key = 0; key < kTileHeight; ++key) {
       const bool inside = first <= key && key < last;

@@ -11,6 +11,7 @@
 namespace tessera::kernels::avx512 {
 #include "tessera/kernels/generic/formats.inl"
 
+#include "tessera/kernels/generic/ask.inl"
 #include "tessera/kernels/generic/register_tile.inl"
 
 namespace {
@@ -186,28 +187,13 @@ inline const std::byte* tile_at(const TileRow& row, std::int64_t column) {
   return tiles.data + tile_position(tiles.tile_rows, tiles.tile_columns, row.row, column) * tile_bytes(D);
 }
 
-/// A volatile statement, since GCC 12 takes a function that does nothing but __builtin_prefetch for one without effect,
-/// and leaves its calls out.
-inline void ask_for_line(const std::byte* p) {
-  asm volatile("prefetcht0 %0" : : "m"(*p));
-}
-
-/// Asks for a quarter of a tile, so that requests are spread over the work on the tile before.
 template <DataType D>
-inline void ask_for_quarter(const std::byte* tile, std::int64_t quarter) {
-  if (tile == nullptr) return;
-  constexpr std::int64_t kBytes = (tile_bytes(D) + 255) / 256 * 64;
-#pragma GCC unroll 16
-  for (std::int64_t at = 0; at < kBytes; at += 64) ask_for_line(tile + quarter * kBytes + at);
-}
-
-template <DataType D>
-inline void pack_keys(const TileRow& k, const TileRow& ahead, std::byte* panel) {
+inline void pack_keys(const TileRow& k, const Lines& ahead, std::byte* panel) {
+  Asking asking(ahead, 4 * k.tiles.tile_columns);
   for (std::int64_t column = 0; column < k.tiles.tile_columns; ++column) {
     const std::byte* tile = tile_at<D>(k, column);
-    const std::byte* next = ahead.tiles.data == nullptr ? nullptr : tile_at<D>(ahead, column);
     for (std::int64_t face = 0; face < 4; ++face) {
-      ask_for_quarter<D>(next, face);
+      asking.step();
       std::byte* out = panel + (column * 16 + face % 2 * 8) * 128 + face / 2 * 64;
       transpose_pairs(face_rows<D>(tile, face), out, 128);
     }
@@ -215,16 +201,15 @@ inline void pack_keys(const TileRow& k, const TileRow& ahead, std::byte* panel) 
 }
 
 template <DataType D>
-inline void pack_values(const TileRow& v, const TileRow& ahead, std::int64_t first, std::int64_t last,
-                        std::byte* panel) {
+inline void pack_values(const TileRow& v, const Lines& ahead, std::int64_t first, std::int64_t last, std::byte* panel) {
+  Asking asking(ahead, 4 * v.tiles.tile_columns);
   // 16-bit lanes 2 i and 2 i + 1 come from value i of the first row and of the second.
   const VecI order = iadd(ior(lane_numbers(), shift_left<16>(lane_numbers())), broadcast_int(16 << 16));
   const std::int64_t row_bytes = v.tiles.tile_columns * kTileWidth * 4;
   for (std::int64_t column = 0; column < v.tiles.tile_columns; ++column) {
     const std::byte* tile = tile_at<D>(v, column);
-    const std::byte* next = ahead.tiles.data == nullptr ? nullptr : tile_at<D>(ahead, column);
     for (std::int64_t face = 0; face < 4; ++face) {
-      ask_for_quarter<D>(next, face);
+      asking.step();
       const auto rows = face_rows<D>(tile, face);
       std::byte* out = panel + face / 2 * 8 * row_bytes + column * 128 + face % 2 * 64;
 #pragma GCC unroll 8
@@ -245,11 +230,11 @@ inline void pack_values(const TileRow& v, const TileRow& ahead, std::int64_t fir
 
 } // namespace
 
-void attention_pack_keys(const TileRow& k, const TileRow& ahead, std::byte* panel) noexcept {
+void attention_pack_keys(const TileRow& k, const Lines& ahead, std::byte* panel) noexcept {
   with_format(k.tiles.dtype, [&]<typename F>(F) { pack_keys<F::kType>(k, ahead, panel); });
 }
 
-void attention_pack_values(const TileRow& v, const TileRow& ahead, std::int64_t first, std::int64_t last,
+void attention_pack_values(const TileRow& v, const Lines& ahead, std::int64_t first, std::int64_t last,
                            std::byte* panel) noexcept {
   with_format(v.tiles.dtype, [&]<typename F>(F) { pack_values<F::kType>(v, ahead, first, last, panel); });
 }

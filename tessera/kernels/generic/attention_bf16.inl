@@ -28,10 +28,10 @@ inline std::int64_t most_of(std::int64_t a, std::int64_t b) {
 }
 
 /// sum[i][v] += the products of `steps` units of row i of a, `a_stride` bytes apart, and vectors of b, `b_stride` bytes
-/// from step to step. Inlined by force: the sums must stay in registers.
+/// from step to step; asks for a line a step of `ahead`. Inlined by force: the sums must stay in registers.
 template <int kRows, int kVectors>
 [[gnu::always_inline]] inline void add_products(const std::byte* a, std::int64_t a_stride, const std::byte* b,
-                                                std::int64_t b_stride, std::int64_t steps,
+                                                std::int64_t b_stride, std::int64_t steps, const Lines& ahead,
                                                 Vec (&sum)[kRows][kVectors]) {
   // One address for four rows: as many as an instruction reaches with multiples of the stride.
   const std::byte* rows[(kRows + 3) / 4];
@@ -52,7 +52,14 @@ template <int kRows, int kVectors>
 #pragma GCC unroll 3
     for (int i = 0; i < kRows; i += 4) rows[i / 4] += kUnitBytes;
     b += b_stride;
+    if (step < ahead.count) ask_for_line(ahead.first + step * 64);
   }
+}
+
+/// The lines from number `step` on, for a row tile that asks for any: the first, so that none is asked for twice.
+inline Lines lines_from(const Lines& lines, std::int64_t step, std::int64_t row) {
+  if (row != 0 || step >= lines.count) return {};
+  return {lines.first + step * 64, lines.count - step};
 }
 
 /// What one call for a tile of rows works on: keys [begin, end) of the block, whole panels.
@@ -76,7 +83,8 @@ inline void score_keys(const PackedAttention& block, const RowTile& tile) {
     const std::byte* panel =
         block.keys + key / kPanelKeys * panel_bytes + key % kPanelKeys * kUnitBytes;
     Vec sum[kRows][2] = {};
-    add_products<kRows, 2>(block.q + tile.row * q_stride, q_stride, panel, kStride, steps, sum);
+    add_products<kRows, 2>(block.q + tile.row * q_stride, q_stride, panel, kStride, steps,
+                           lines_from(block.ask_with_keys, (key - tile.begin) / (2 * kLanes) * steps, tile.row), sum);
 #pragma GCC unroll 12
     for (int i = 0; i < kRows; ++i) {
       store(tile.scores + i * kAttentionKeys + key, mul(sum[i][0], scale));
@@ -130,6 +138,7 @@ template <int kRows, int kVectors>
 inline void add_values(const AttentionSums& sums, const PackedAttention& block, const RowTile& tile,
                        std::int64_t column) {
   float* accumulator = sums.accumulator + tile.row * block.width + column;
+  const std::int64_t steps = (tile.end - tile.begin) / kValuesOfUnit;
   const std::int64_t b_stride = block.width * kUnitBytes;
   Vec sum[kRows][kVectors];
 #pragma GCC unroll 12
@@ -139,7 +148,8 @@ inline void add_values(const AttentionSums& sums, const PackedAttention& block, 
   }
   add_products<kRows, kVectors>(tile.weights + tile.begin / kValuesOfUnit * kUnitBytes, kWeightRowBytes,
                                 block.values + tile.begin / kValuesOfUnit * b_stride + column * kUnitBytes, b_stride,
-                                (tile.end - tile.begin) / kValuesOfUnit, sum);
+                                steps,
+                                lines_from(block.ask_with_values, column / (kVectors * kLanes) * steps, tile.row), sum);
 #pragma GCC unroll 12
   for (int i = 0; i < kRows; ++i) {
 #pragma GCC unroll 4

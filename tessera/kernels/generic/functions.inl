@@ -31,8 +31,8 @@ void block_maxima(const float* x, std::int64_t blocks, float* maxima) noexcept;
 double softmax_weights(const float* x, std::int64_t count, float maximum, float scale, float* out) noexcept;
 void attention_block(const AttentionState& state, const AttentionBlock& block) noexcept;
 void attention_finish(const AttentionState& state, std::int64_t rows, std::int64_t head_dim, float* out) noexcept;
-void attention_pack_keys(const TileRow& k, const TileRow& ahead, std::byte* panel) noexcept;
-void attention_pack_values(const TileRow& v, const TileRow& ahead, std::int64_t first, std::int64_t last,
+void attention_pack_keys(const TileRow& k, const Lines& ahead, std::byte* panel) noexcept;
+void attention_pack_values(const TileRow& v, const Lines& ahead, std::int64_t first, std::int64_t last,
                            std::byte* panel) noexcept;
 void attention_bf16(const AttentionSums& sums, const PackedAttention& block) noexcept;
 void attention_merge(const AttentionSums& into, const AttentionSums& from, std::int64_t rows,

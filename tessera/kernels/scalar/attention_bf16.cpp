@@ -94,11 +94,11 @@ void fold_row(const AttentionSums& sums, const PackedAttention& block, std::int6
 
 } // namespace
 
-void attention_pack_keys(const TileRow& k, const TileRow& /*ahead*/, std::byte* panel) noexcept {
+void attention_pack_keys(const TileRow& k, const Lines& /*ahead*/, std::byte* panel) noexcept {
   pack(k, 0, kTileHeight, panel);
 }
 
-void attention_pack_values(const TileRow& v, const TileRow& /*ahead*/, std::int64_t first, std::int64_t last,
+void attention_pack_values(const TileRow& v, const Lines& /*ahead*/, std::int64_t first, std::int64_t last,
                            std::byte* panel) noexcept {
   pack(v, first, last, panel);
 }

@@ -39,6 +39,22 @@ struct Panel {
   kernels::TileRow v;
 };
 
+/// The memory of a tile row: all of it in a page of one tile row, else its first pair of columns.
+kernels::Lines lines_of(const kernels::TileRow& row) {
+  const ConstTiles& tiles = row.tiles;
+  if (tiles.data == nullptr) return {};
+  const std::int64_t bytes = tile_bytes(tiles.dtype);
+  const std::int64_t columns =
+      tiles.tile_rows == 1 ? tiles.tile_columns : std::min<std::int64_t>(tiles.tile_columns, 2);
+  return {tiles.data + tile_position(tiles.tile_rows, tiles.tile_columns, row.row, 0) * bytes,
+          divide_up(columns * bytes, 64)};
+}
+std::pair<kernels::Lines, kernels::Lines> halves(const kernels::TileRow& row) {
+  const kernels::Lines lines = lines_of(row);
+  const std::int64_t half = lines.count / 2;
+  return {{lines.first, half}, {lines.first + half * 64, lines.count - half}};
+}
+
 /// Groups of query rows, those of a group sharing keys and values, with all the working memory of one unit; lies in the
 /// thread's scratch memory.
 class PackedRows {
@@ -83,11 +99,15 @@ class PackedRows {
 
   /// Begins a block of keys.
   void clear_block() { block_.count = 0; }
-  /// Appends a tile row to the block, values outside first <= j < last of which count as zero, and asks for a later
-  /// one.
+  /// Appends a tile row to the block, values outside first <= j < last of which count as zero. A later one is asked
+  /// for, half of it now and half while the block is attended to.
   void append(const Panel& panel, const Panel& ahead, std::int64_t first, std::int64_t last) {
-    isa_.attention_pack_keys(panel.k, ahead.k, keys_ + block_.count * row_bytes_);
-    isa_.attention_pack_values(panel.v, ahead.v, first, last, values_ + block_.count * row_bytes_);
+    const auto [k_now, k_later] = halves(ahead.k);
+    const auto [v_now, v_later] = halves(ahead.v);
+    isa_.attention_pack_keys(panel.k, k_now, keys_ + block_.count * row_bytes_);
+    isa_.attention_pack_values(panel.v, v_now, first, last, values_ + block_.count * row_bytes_);
+    block_.ask_with_keys = k_later;
+    block_.ask_with_values = v_later;
     block_.count += kTileHeight;
   }
   std::int64_t count() const { return block_.count; }
@@ -275,15 +295,10 @@ class PanelStream {
 
 /// Asks for a unit's first panel, while the queries are packed.
 void ask_for(const kernels::TileRow& row) {
-  if (row.tiles.data == nullptr) return;
-  const std::int64_t bytes = tile_bytes(row.tiles.dtype);
-  for (std::int64_t column = 0; column < row.tiles.tile_columns; ++column) {
-    const std::byte* tile =
-        row.tiles.data + tile_position(row.tiles.tile_rows, row.tiles.tile_columns, row.row, column) * bytes;
-    for (std::int64_t at = 0; at < bytes; at += 64) {
-      // A volatile statement, since GCC 12 leaves out calls of a function that does nothing but __builtin_prefetch.
-      asm volatile("prefetcht0 %0" : : "m"(tile[at]));
-    }
+  const kernels::Lines lines = lines_of(row);
+  for (std::int64_t i = 0; i < lines.count; ++i) {
+    // A volatile statement, since GCC 12 leaves out calls of a function that does nothing but __builtin_prefetch.
+    asm volatile("prefetcht0 %0" : : "m"(lines.first[i * 64]));
   }
 }
 
