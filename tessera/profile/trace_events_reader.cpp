@@ -31,26 +31,39 @@ std::string printable(std::string text) {
   return text.size() > kShown ? text.substr(0, kShown) + "..." : text;
 }
 
+/// Where in a file something stands; made a text only for a complaint.
+struct Place {
+  std::string_view file;
+  std::int64_t event = -1;    // index into traceEvents, or -1
+  std::string_view part = {}; // of the event, or of the file
+
+  std::string text() const {
+    std::string text = fmt::format("{}:", file);
+    if (event >= 0) text += fmt::format(" traceEvents[{}]", event);
+    if (!part.empty()) text += fmt::format(" \"{}\"", part);
+    return text;
+  }
+};
+
 /// Typed access to a JSON object; what is wrong is reported with the object's place in the file.
 class Fields {
  public:
-  Fields(const json& object, std::string place) : object_(object), place_(std::move(place)) {
-    require(object.is_object(), "must be an object", object);
+  Fields(const json& object, const Place& place) : object_(object), place_(place) {
+    if (!object.is_object()) refuse("must be an object", object);
   }
 
-  std::string text(const char* name, const std::string& absent) const {
+  std::string text(const char* name, const char* absent) const {
     const json* const value = find(name);
     if (value == nullptr) return absent;
-    require(value->is_string(), fmt::format("\"{}\" must be a text", name), *value);
+    if (!value->is_string()) refuse_field(name, "a text", *value);
     return value->get<std::string>();
   }
   std::vector<std::string> texts(const char* name) const {
-    std::vector<std::string> texts;
     const json* const value = find(name);
-    if (value == nullptr) return texts;
+    if (value == nullptr) return {};
     const bool all_texts = value->is_array() &&
                            std::all_of(value->begin(), value->end(), [](const json& text) { return text.is_string(); });
-    require(all_texts, fmt::format("\"{}\" must be an array of texts", name), *value);
+    if (!all_texts) refuse_field(name, "an array of texts", *value);
     return value->get<std::vector<std::string>>();
   }
   std::int64_t amount(const char* name, std::int64_t absent) const {
@@ -58,46 +71,48 @@ class Fields {
     if (value == nullptr) return absent;
     constexpr std::int64_t kMost = std::int64_t{1} << 62;
     const bool good = value->is_number_integer() && *value >= 0 && *value <= kMost;
-    require(good, fmt::format("\"{}\" must be a whole number that is not negative", name), *value);
+    if (!good) refuse_field(name, "a whole number that is not negative", *value);
     return value->get<std::int64_t>();
   }
   double number(const char* name, double absent) const {
     const json* const value = find(name);
     if (value == nullptr) return absent;
-    require(value->is_number() && value->get<double>() >= 0, fmt::format("\"{}\" must be a number of at least 0", name),
-            *value);
+    if (!value->is_number() || value->get<double>() < 0) refuse_field(name, "a number of at least 0", *value);
     return value->get<double>();
   }
   std::int64_t time_ns(const char* name) const {
-    const json* const value = find(name);
-    require(value != nullptr, fmt::format("needs \"{}\"", name), object_);
+    if (find(name) == nullptr) refuse(fmt::format("needs \"{}\"", name), object_);
     return time_ns(name, 0);
   }
   std::int64_t time_ns(const char* name, std::int64_t absent_ns) const {
     const json* const value = find(name);
     if (value == nullptr) return absent_ns;
     const bool good = value->is_number() && value->get<double>() >= 0 && value->get<double>() <= kMaxUs;
-    require(good, fmt::format("\"{}\" must be microseconds from 0 to {:g}", name, kMaxUs), *value);
+    if (!good) refuse_field(name, fmt::format("microseconds from 0 to {:g}", kMaxUs), *value);
     return std::llround(value->get<double>() * kNsPerUs);
   }
   Fields fields(const char* name) const {
     static const json kNone = json::object();
     const json* const value = find(name);
-    return {value == nullptr ? kNone : *value, fmt::format("{} \"{}\"", place_, name)};
+    return {value == nullptr ? kNone : *value, Place{.file = place_.file, .event = place_.event, .part = name}};
   }
-  void require(bool good, const std::string& rule, const json& received) const {
-    base::require<base::IoError>(good, "[profile] {} {}; received {}; the file is damaged or not a profile", place_,
-                                 rule, printable(received.dump(-1, ' ', true, json::error_handler_t::replace)));
+
+  [[noreturn]] void refuse(const std::string& rule, const json& received) const {
+    throw base::IoError(fmt::format("[profile] {} {}; received {}; the file is damaged or not a profile", place_.text(),
+                                    rule, printable(received.dump(-1, ' ', true, json::error_handler_t::replace))));
   }
 
  private:
+  [[noreturn]] void refuse_field(const char* name, const std::string& rule, const json& received) const {
+    refuse(fmt::format("\"{}\" must be {}", name, rule), received);
+  }
   const json* find(const char* name) const {
     const auto found = object_.find(name);
     return found == object_.end() ? nullptr : &*found;
   }
 
   const json& object_;
-  std::string place_;
+  Place place_;
 };
 
 Origin origin_of(const Fields& data) {
@@ -119,8 +134,7 @@ MathFidelity fidelity_of(const Fields& arguments) {
   for (const auto known : {MathFidelity::LoFi, MathFidelity::HiFi2, MathFidelity::HiFi3, MathFidelity::HiFi4}) {
     if (to_string(known) == name) return known;
   }
-  arguments.require(false, "\"math_fidelity\" must be LoFi, HiFi2, HiFi3 or HiFi4", name);
-  return MathFidelity::HiFi4;
+  arguments.refuse("\"math_fidelity\" must be LoFi, HiFi2, HiFi3 or HiFi4", name);
 }
 
 Operation operation_of(std::string name, const Fields& arguments) {
@@ -157,14 +171,13 @@ class Collector {
   explicit Collector(std::string_view where) : where_(where) {}
 
   void take_data(const json& data) {
-    const Fields fields(data, fmt::format("{}: \"otherData\"", where_));
+    const Fields fields(data, Place{.file = where_, .part = "otherData"});
     profile_.origin = origin_of(fields);
     profile_.dropped = fields.amount("dropped_events", 0);
   }
 
   void take_event(const json& json_event) {
-    const std::string place = fmt::format("{}: traceEvents[{}]", where_, events_++);
-    const Fields event(json_event, place);
+    const Fields event(json_event, Place{.file = where_, .event = events_++});
     if (event.amount("pid", 0) != kHostProcess) return;
     const std::string phase = event.text("ph", "");
     const std::int64_t thread = event.amount("tid", 0);
@@ -172,9 +185,10 @@ class Collector {
     if (phase == "M" && name == "thread_name") names_[thread] = event.fields("args").text("name", "");
     const std::optional<SliceKind> kind = kind_of(event.text("cat", ""));
     if (phase != "X" || !kind) return;
-    const auto [entry, is_new] = tracks_.try_emplace(thread, Track{.kind = track_of(*kind), .name = {}, .slices = {}});
-    event.require(is_new || entry->second.kind == track_of(*kind), "must be of the sort of its track's other events",
-                  to_string(*kind));
+    const auto entry = tracks_.try_emplace(thread, Track{.kind = track_of(*kind), .name = {}, .slices = {}}).first;
+    if (entry->second.kind != track_of(*kind)) {
+      event.refuse("must be of the sort of its track's other events", to_string(*kind));
+    }
     const Fields arguments = event.fields("args");
     const std::int64_t begin_ns = event.time_ns("ts");
     entry->second.slices.push_back({.kind = *kind,
