@@ -15,7 +15,7 @@ constexpr std::int64_t kElementsOfUnit = 4096;
 
 } // namespace
 
-OpRecord describe(std::initializer_list<Operand> inputs, std::initializer_list<Operand> outputs, OpDetails details) {
+OpRecord describe(Operands inputs, Operands outputs, OpDetails details) {
   const OpWork work = details.work;
   OpRecord record{.attributes = std::move(details.attributes), .work = work};
   const bool count_bytes = work.dram_read_bytes == 0 && work.dram_write_bytes == 0 && work.l1_bytes == 0;
@@ -36,8 +36,7 @@ OpRecord describe(std::initializer_list<Operand> inputs, std::initializer_list<O
   return record;
 }
 
-std::uint64_t program_key(std::string_view name, std::initializer_list<Operand> inputs,
-                          std::initializer_list<Operand> outputs) {
+std::uint64_t program_key(std::string_view name, Operands inputs, Operands outputs) {
   std::uint64_t key = std::hash<std::string_view>{}(name);
   const auto mix = [&key](std::int64_t value) {
     key = (key ^ static_cast<std::uint64_t>(value)) * 0x9E3779B97F4A7C15U; // Fibonacci hashing
@@ -71,27 +70,31 @@ runtime::Stage for_each_row(const Tensor& output, std::function<void(std::int64_
           }};
 }
 
+TileOrder::TileOrder(const TensorSpec& spec)
+    : height_(spec.shape[-2]),
+      bands_(spec.tile_rows()),
+      columns_(spec.tile_columns()),
+      count_(spec.num_matrices() * bands_ * columns_) {}
+
+TileAt TileOrder::at(std::int64_t number) const {
+  const std::int64_t tiles = bands_ * columns_;
+  const std::int64_t first = number % tiles / (2 * bands_) * 2;
+  const std::int64_t step = tile_step(columns_, first);
+  const std::int64_t inside = number % tiles - first * bands_;
+  const std::int64_t row = inside / step;
+  return {.matrix = number / tiles,
+          .row = row,
+          .column = first + inside % step,
+          .rows = std::min(kTileHeight, height_ - row * kTileHeight)};
+}
+
 runtime::Stage for_each_tile(const TensorSpec& spec, std::function<void(const runtime::Unit&, const TileAt&)> body) {
-  const std::int64_t height = spec.shape[-2];
-  const std::int64_t bands = spec.tile_rows();
-  const std::int64_t columns = spec.tile_columns();
-  const std::int64_t tiles = bands * columns;
-  const std::int64_t all = spec.num_matrices() * tiles;
+  const TileOrder tiles(spec);
   const std::int64_t of_unit =
-      std::max<std::int64_t>(1, kElementsOfUnit / (std::min(height, kTileHeight) * kTileWidth));
-  return {div_up(all, of_unit),
-          [body = std::move(body), height, bands, columns, tiles, all, of_unit](const runtime::Unit& unit) {
-            for (std::int64_t i = unit.index * of_unit; i < std::min((unit.index + 1) * of_unit, all); ++i) {
-              // The inverse of tile_position.
-              const std::int64_t first = i % tiles / (2 * bands) * 2;
-              const std::int64_t step = tile_step(columns, first);
-              const std::int64_t inside = i % tiles - first * bands;
-              const std::int64_t row = inside / step;
-              body(unit, {.matrix = i / tiles,
-                          .row = row,
-                          .column = first + inside % step,
-                          .rows = std::min(kTileHeight, height - row * kTileHeight)});
-            }
+      std::max<std::int64_t>(1, kElementsOfUnit / (std::min(spec.shape[-2], kTileHeight) * kTileWidth));
+  return {div_up(tiles.count(), of_unit), [body = std::move(body), tiles, of_unit](const runtime::Unit& unit) {
+            const std::int64_t last = std::min((unit.index + 1) * of_unit, tiles.count());
+            for (std::int64_t i = unit.index * of_unit; i < last; ++i) body(unit, tiles.at(i));
           }};
 }
 

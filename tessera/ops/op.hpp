@@ -2,6 +2,7 @@
 
 #include <functional>
 #include <initializer_list>
+#include <span>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -20,6 +21,8 @@ struct Operand {
   const Tensor& tensor;
 };
 
+using Operands = std::span<const Operand>;
+
 using Attributes = std::vector<std::pair<std::string, AttributeValue>>;
 
 /// What an op's record says beyond its operands. The bytes moved are filled in from the operands, each read or written
@@ -28,20 +31,25 @@ struct OpDetails {
   Attributes attributes;
   OpWork work;
 };
-OpRecord describe(std::initializer_list<Operand> inputs, std::initializer_list<Operand> outputs, OpDetails details);
+OpRecord describe(Operands inputs, Operands outputs, OpDetails details);
 
 /// What the card's program cache tells programs apart by: the op's name and its operands' specs.
-std::uint64_t program_key(std::string_view name, std::initializer_list<Operand> inputs,
-                          std::initializer_list<Operand> outputs);
+std::uint64_t program_key(std::string_view name, Operands inputs, Operands outputs);
 
 /// Queues an op's program (name, stages, scratch_bytes) on the current queue. `make_details` returns the OpDetails and
 /// is called, here, only when somebody wants the record.
 template <typename MakeDetails>
-void launch(runtime::MeshDevice& device, runtime::Program program, std::initializer_list<Operand> inputs,
-            std::initializer_list<Operand> outputs, MakeDetails&& make_details) {
+void launch(runtime::MeshDevice& device, runtime::Program program, Operands inputs, Operands outputs,
+            MakeDetails&& make_details) {
   program.key = program_key(program.name, inputs, outputs);
   program.scope = device.scope();
   device.queue().enqueue(std::move(program), [&] { return describe(inputs, outputs, make_details()); });
+}
+template <typename MakeDetails>
+void launch(runtime::MeshDevice& device, runtime::Program program, std::initializer_list<Operand> inputs,
+            std::initializer_list<Operand> outputs, MakeDetails&& make_details) {
+  launch(device, std::move(program), Operands(inputs.begin(), inputs.size()), Operands(outputs.begin(), outputs.size()),
+         std::forward<MakeDetails>(make_details));
 }
 
 /// A stage over the rows of a TILE tensor's matrices: body(chip, matrix, row) for each row of the logical shape. Rows
@@ -55,6 +63,20 @@ struct TileAt {
   std::int64_t row;
   std::int64_t column;
   std::int64_t rows;
+};
+/// The tiles of a tensor of `spec`, numbered in the order of memory.
+class TileOrder {
+ public:
+  explicit TileOrder(const TensorSpec& spec);
+  std::int64_t count() const { return count_; }
+  /// The inverse of TensorSpec::tile_index.
+  TileAt at(std::int64_t number) const;
+
+ private:
+  std::int64_t height_;
+  std::int64_t bands_;
+  std::int64_t columns_;
+  std::int64_t count_;
 };
 /// A stage over the tiles of a tensor of `spec`, body(unit, tile), in the order of memory: along a row the next tile is
 /// a power of two away, and the lines of a row would drive each other out of the cache.

@@ -71,7 +71,7 @@ inline void expect_close(const HostTensor& actual, const std::vector<Expected>& 
 }
 
 /// All bytes of padding rows and columns must be those of zeros: reads the padded matrix.
-inline void expect_zero_padding(const Tensor& tensor) {
+inline void expect_zero_padding(const Tensor& tensor, std::int64_t chip = 0) {
   tensor.device().synchronize();
   const TensorSpec& spec = tensor.spec();
   const std::int64_t rows = spec.shape[-2];
@@ -79,7 +79,8 @@ inline void expect_zero_padding(const Tensor& tensor) {
   std::vector<float> row(static_cast<std::size_t>(spec.tile_columns() * kTileWidth));
   for (std::int64_t matrix = 0; matrix < spec.num_matrices(); ++matrix) {
     for (std::int64_t i = 0; i < spec.tile_rows() * kTileHeight; ++i) {
-      kernels::kernels().load_row(tensor.view().tiles(0, matrix), i, 0, spec.tile_columns() * kTileWidth, row.data());
+      kernels::kernels().load_row(tensor.view().tiles(chip, matrix), i, 0, spec.tile_columns() * kTileWidth,
+                                  row.data());
       const auto first = static_cast<std::ptrdiff_t>(i < rows ? columns : 0);
       ASSERT_TRUE(std::all_of(row.begin() + first, row.end(), [](float value) { return value == 0.0F; }))
           << "row " << i << " of matrix " << matrix << " of " << spec.shape;

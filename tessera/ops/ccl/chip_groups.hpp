@@ -1,0 +1,32 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+#include "tessera/spec/board_spec.hpp"
+
+namespace tessera::ops {
+
+/// The chips that take part in a collective together: every chip is in one group, and all groups are of one size.
+class ChipGroups {
+ public:
+  /// Groups along a mesh axis, or one group of all chips. Throws InvalidArgument, naming `op`, for an axis that a mesh
+  /// lacks.
+  ChipGroups(std::string_view op, const BoardSpec& board, std::optional<int> cluster_axis);
+
+  /// Chips of one group.
+  std::int64_t size() const { return size_; }
+  /// A chip's place in its group.
+  std::int64_t place(std::int64_t chip) const { return chip / stride_ % size_; }
+  /// The chip at `place` of the group that `chip` is in.
+  std::int64_t member(std::int64_t chip, std::int64_t place) const {
+    return chip + (place - this->place(chip)) * stride_;
+  }
+
+ private:
+  std::int64_t size_;
+  std::int64_t stride_;
+};
+
+} // namespace tessera::ops
