@@ -4,6 +4,7 @@
 #include <bit>
 
 #include "tessera/base/error.hpp"
+#include "tessera/ops/data_movement/copy.hpp"
 
 namespace tessera::nn {
 namespace {
@@ -44,8 +45,6 @@ void DecoderTokenLoop::set_users(std::span<const std::optional<TokenUser>> users
 }
 
 void DecoderTokenLoop::begin_step() {
-  // The step writes over the ids that the transfer queue reads.
-  if (!reads_.empty()) device_.wait_for_event(kCompute, ids_read_);
   Size& size = sizes_[rows_];
   if (!size.has_run || !model_.execution().trace) {
     size.logits = model_.decode_step(rows_);
@@ -61,10 +60,19 @@ void DecoderTokenLoop::begin_step() {
   }
   logits_ = size.logits;
 
+  if (transfer_queue_ == kCompute) {
+    reads_.push_back(tensor::begin_read_integers(model_.inputs().ids));
+    return;
+  }
+  // The next step writes over the ids: the transfer queue reads a copy.
+  const tensor::Tensor& drawn = model_.inputs().drawn[turn_];
+  if (drawn_read_[turn_]) device_.wait_for_event(kCompute, *drawn_read_[turn_]);
+  ops::copy(model_.inputs().ids, drawn);
   device_.wait_for_event(transfer_queue_, device_.record_event(kCompute));
   const runtime::QueueScope scope(device_, transfer_queue_);
-  reads_.push_back(tensor::begin_read_integers(model_.inputs().ids));
-  ids_read_ = device_.record_event(transfer_queue_);
+  reads_.push_back(tensor::begin_read_integers(drawn));
+  drawn_read_[turn_] = device_.record_event(transfer_queue_);
+  turn_ = 1 - turn_;
 }
 
 std::vector<std::int32_t> DecoderTokenLoop::end_step() {

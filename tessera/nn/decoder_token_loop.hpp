@@ -1,7 +1,9 @@
 #pragma once
 
+#include <array>
 #include <deque>
 #include <map>
+#include <optional>
 #include <vector>
 
 #include "tessera/nn/decoder_model.hpp"
@@ -13,7 +15,7 @@ namespace tessera::nn {
 /// Decoding on the device: a step is one replay of a trace and one small read. The first step of a size runs op by op,
 /// which is what the card needs before it can capture; the second is captured.
 ///
-/// With two command queues, queue 0 computes while queue 1 writes inputs and reads tokens.
+/// With two command queues, queue 0 computes while queue 1 writes inputs and reads copies of the tokens.
 class DecoderTokenLoop : public TokenLoop {
  public:
   DecoderTokenLoop(DecoderModel& model, std::int64_t users);
@@ -39,8 +41,9 @@ class DecoderTokenLoop : public TokenLoop {
   std::int64_t rows_ = 1; // of a step: a power of two, or all users
   std::map<std::int64_t, Size> sizes_;
   std::deque<tensor::Read<std::vector<std::int32_t>>> reads_;
-  runtime::Event ids_read_; // the last of them
-  tensor::Tensor logits_;   // of the last step
+  std::array<std::optional<runtime::Event>, 2> drawn_read_; // the last read of each of inputs().drawn
+  std::size_t turn_ = 0;
+  tensor::Tensor logits_; // of the last step
 };
 
 } // namespace tessera::nn

@@ -31,7 +31,9 @@ StepInputs::StepInputs(runtime::MeshDevice& device, std::int64_t users, std::int
       temperature(rows_of(device, {users}, DataType::FLOAT32, "temperature")),
       top_k(rows_of(device, {users}, DataType::INT32, "top_k")),
       top_p(rows_of(device, {users}, DataType::FLOAT32, "top_p")),
-      seed(rows_of(device, {users, 2}, DataType::INT32, "seed")) {
+      seed(rows_of(device, {users, 2}, DataType::INT32, "seed")),
+      drawn{rows_of(device, ids.shape(), DataType::INT32, "drawn"),
+            rows_of(device, ids.shape(), DataType::INT32, "drawn")} {
   std::vector<std::int32_t> numbers(static_cast<std::size_t>(prompt_positions.shape().volume()));
   std::iota(numbers.begin(), numbers.end(), 0);
   tensor::write(prompt_positions, std::move(numbers));

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -27,6 +28,8 @@ struct StepInputs {
   tensor::Tensor top_k;            ///< [B]
   tensor::Tensor top_p;            ///< [B]
   tensor::Tensor seed;             ///< [B, 2]: low half, high half
+  /// [1, 1, B] each: copies of ids for another queue to read while the next step writes ids, in turns.
+  std::array<tensor::Tensor, 2> drawn;
 
   StepInputs() = default;
   StepInputs(runtime::MeshDevice& device, std::int64_t users, std::int64_t context);

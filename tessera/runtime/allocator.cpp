@@ -166,6 +166,30 @@ void BankAllocator::settle(const QueueMarks& ended) {
   std::erase_if(used_, over);
 }
 
+void BankAllocator::note_use(std::int64_t begin, std::int64_t end, int queue, std::uint64_t number) {
+  auto hole = holes_.upper_bound(begin);
+  if (hole != holes_.begin()) --hole;
+  for (; hole != holes_.end() && hole->first < end; ++hole) {
+    const std::int64_t first = std::max(begin, hole->first);
+    const std::int64_t last = std::min(end, hole->first + hole->second);
+    if (first >= last) continue;
+    QueueMarks marks = cut_used(first, last);
+    std::uint64_t& mark = marks[static_cast<std::size_t>(queue)];
+    mark = std::max(mark, number);
+    used_.emplace(first, Used{last, marks});
+  }
+}
+
+std::uint64_t BankAllocator::last_use(std::int64_t begin, std::int64_t end, int queue) const {
+  std::uint64_t last = 0;
+  auto used = used_.upper_bound(begin);
+  if (used != used_.begin()) --used;
+  for (; used != used_.end() && used->first < end; ++used) {
+    if (used->second.end > begin) last = std::max(last, used->second.marks[static_cast<std::size_t>(queue)]);
+  }
+  return last;
+}
+
 void BankAllocator::account(const AllocationLabel& label, std::int64_t bytes) {
   const auto kind = static_cast<std::size_t>(label.kind);
   usage_.used_bytes += bytes;

@@ -78,6 +78,10 @@ class BankAllocator {
   void free(std::int64_t address, const QueueMarks& used = {});
   /// All commands up to these have ended: what they used is anybody's.
   void settle(const QueueMarks& ended);
+  /// Command `number` of a queue uses what is free of [begin, end): a replay, which has no buffers of its own.
+  void note_use(std::int64_t begin, std::int64_t end, int queue, std::uint64_t number);
+  /// The last command of a queue that may use some of what is free of [begin, end); 0: none.
+  std::uint64_t last_use(std::int64_t begin, std::int64_t end, int queue) const;
 
   /// By address.
   const std::map<std::int64_t, Allocation>& allocations() const { return allocations_; }

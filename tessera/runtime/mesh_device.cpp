@@ -100,6 +100,7 @@ std::shared_ptr<Buffer> MeshDevice::allocate(const TensorSpec& spec, std::string
   AllocationLabel label{.kind = memory_kind_,
                         .name = scope_.empty() ? std::string(name) : fmt::format("{}.{}", scope_, name)};
   std::lock_guard lock(allocation_mutex_);
+  if (command_queues() > 1) traces_.note_replays(current_queue_);
   const std::int64_t address =
       allocator_of(type).allocate(spec.num_pages(), spec.page_bytes(), label,
                                   {.queue = current_queue_, .seen = known_[static_cast<std::size_t>(current_queue_)]});
@@ -122,9 +123,9 @@ void MeshDevice::free_trace_memory(std::int64_t address) {
 }
 
 CommandQueue& MeshDevice::queue(int id) {
-  base::require(0 <= id && id < command_queues(),
-                "[queue] a queue in 0..{} is required; received {}; open the device with command_queues 2",
-                command_queues() - 1, id);
+  base::require(0 <= id && id < command_queues(), "[queue] a queue in 0..{} is required; received {}{}",
+                command_queues() - 1, id,
+                command_queues() < kMaxQueues ? "; open the device with command_queues 2" : "");
   return *queues_[static_cast<std::size_t>(id)];
 }
 
@@ -177,6 +178,12 @@ void MeshDevice::wait_for_event(int id, const Event& event) {
   learn(id, event.queue, event.number);
 }
 
+void MeshDevice::wait_for_command(int id, int other, std::uint64_t number) {
+  if (number <= known(id, other)) return;
+  queue(id).enqueue_wait(queue(other), number);
+  learn(id, other, number);
+}
+
 void MeshDevice::synchronize_event(const Event& event) {
   check_event("synchronize_event", event);
   queue(event.queue).require_no_capture("synchronize_event");
@@ -193,7 +200,7 @@ void MeshDevice::end_trace_capture(TraceId id) {
 }
 
 void MeshDevice::execute_trace(TraceId id, int queue_id, bool blocking) {
-  queue(queue_id).enqueue_replay(traces_.replay(id));
+  traces_.replay(id, queue(queue_id).id());
   if (blocking) synchronize(queue_id);
 }
 

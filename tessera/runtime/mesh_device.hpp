@@ -102,7 +102,8 @@ class MeshDevice : public std::enable_shared_from_this<MeshDevice> {
   TraceId begin_trace_capture(int queue = 0);
   /// Throws OutOfMemory, with the size needed, when the trace does not fit the trace region; it is gone then.
   void end_trace_capture(TraceId id);
-  /// Queues all ops of a trace, with no work for each on the host; waits for its end when `blocking`. Throws
+  /// Queues all ops of a trace, with no work for each on the host; waits for its end when `blocking`. Where it writes
+  /// what another queue may still use, it waits for that first. Throws
   /// InvalidArgument for an unknown trace, DeviceError when it would overwrite a buffer that was allocated after the
   /// capture (and is not acknowledged as corruptible): both allocation sites are named.
   void execute_trace(TraceId id, int queue = 0, bool blocking = true);
@@ -144,6 +145,11 @@ class MeshDevice : public std::enable_shared_from_this<MeshDevice> {
   void free_trace_memory(std::int64_t address);
   void check_event(std::string_view function, const Event& event) const;
   void learn(int queue, int other, std::uint64_t number);
+  std::uint64_t known(int queue, int other) const {
+    return known_[static_cast<std::size_t>(queue)][static_cast<std::size_t>(other)];
+  }
+  /// Queues a wait, unless the queue comes after that command as it is.
+  void wait_for_command(int queue, int other, std::uint64_t number);
 
   MeshDeviceOptions options_;
   std::mutex allocation_mutex_; // a buffer's last owner may be an observer on the queue's thread

@@ -91,17 +91,48 @@ void TraceTable::check(TraceId id, BufferType type, Memory& memory) const {
   memory.checked = allocator.allocation_count();
 }
 
-std::shared_ptr<const TracePrograms> TraceTable::replay(TraceId id) {
+void TraceTable::note_replay(const Trace& trace) const {
+  for (const auto& [type, memory] : {std::pair{BufferType::DRAM, &trace.dram}, {BufferType::L1, &trace.l1}}) {
+    for (const Written& piece : memory->written)
+      device_.allocator_of(type).note_use(piece.begin, piece.end, trace.replayed_on, trace.replayed_number);
+  }
+}
+
+void TraceTable::note_replays(int queue) {
+  for (const auto& [id, trace] : traces_) {
+    if (trace.replayed_on >= 0 && trace.replayed_on != queue &&
+        trace.replayed_number > device_.known(queue, trace.replayed_on))
+      note_replay(trace);
+  }
+}
+
+void TraceTable::wait_for_other_queues(const Trace& trace, int queue) const {
+  for (int other = 0; other < device_.command_queues(); ++other) {
+    if (other == queue) continue;
+    std::uint64_t last = trace.replayed_on == other ? trace.replayed_number : 0;
+    for (const auto& [type, memory] : {std::pair{BufferType::DRAM, &trace.dram}, {BufferType::L1, &trace.l1}}) {
+      for (const Written& piece : memory->written)
+        last = std::max(last, device_.allocator(type).last_use(piece.begin, piece.end, other));
+    }
+    device_.wait_for_command(queue, other, last);
+  }
+}
+
+void TraceTable::replay(TraceId id, int queue) {
   Trace& trace = find("execute_trace", id);
   base::require(!trace.capturing, "[execute_trace] trace {} is still being captured; call end_trace_capture first", id);
   check(id, BufferType::DRAM, trace.dram);
   check(id, BufferType::L1, trace.l1);
-  return trace.programs;
+  if (device_.command_queues() > 1) wait_for_other_queues(trace, queue);
+  device_.queue(queue).enqueue_replay(trace.programs);
+  trace.replayed_on = queue;
+  trace.replayed_number = device_.queue(queue).submitted();
 }
 
 void TraceTable::release(TraceId id) {
   Trace& trace = find("release_trace", id);
   if (trace.capturing) device_.queue(trace.queue).set_capture(nullptr);
+  if (device_.command_queues() > 1 && trace.replayed_on >= 0) note_replay(trace);
   used_bytes_ -= trace.bytes;
   if (trace.address >= 0) device_.free_trace_memory(trace.address);
   traces_.erase(id);

@@ -32,9 +32,11 @@ class TraceTable {
 
   TraceId begin(int queue);
   void end(TraceId id);
-  /// Throws DeviceError when the replay would overwrite a buffer that was allocated after the capture.
-  std::shared_ptr<const TracePrograms> replay(TraceId id);
+  /// Queues a replay. Throws DeviceError when it would overwrite a buffer that was allocated after the capture.
+  void replay(TraceId id, int queue);
   void release(TraceId id);
+  /// Tells the allocators what replays on other queues use that `queue` does not come after.
+  void note_replays(int queue);
 
  private:
   /// Bytes of each bank, [begin, end), that a program writes.
@@ -57,11 +59,15 @@ class TraceTable {
     std::int64_t address = -1; // of its bytes, outside a region
     Memory dram;
     Memory l1;
+    int replayed_on = -1;              // the queue of the last replay
+    std::uint64_t replayed_number = 0; // and its command
   };
 
   Trace& find(std::string_view function, TraceId id);
   void note_writes(Trace& trace) const;
   void check(TraceId id, BufferType type, Memory& memory) const;
+  void note_replay(const Trace& trace) const;
+  void wait_for_other_queues(const Trace& trace, int queue) const;
 
   MeshDevice& device_;
   std::map<TraceId, Trace> traces_;

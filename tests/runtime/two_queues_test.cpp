@@ -155,6 +155,88 @@ TEST_F(TwoQueues, MemoryIsAnybodysAfterSynchronize) {
   EXPECT_EQ(device->allocate(kTile, "y")->address(), first);
 }
 
+class TracedTwoQueues : public TwoQueues {
+ protected:
+  /// An op that writes `value` into a buffer that lives no longer than the capture.
+  void capture(int queue, std::uint64_t value) {
+    trace = runtime::Trace(device, queue, [&] {
+      const auto buffer = device->allocate(kTile, "temporary");
+      address = buffer->address();
+      auto* data = data_at(address);
+      OpRecord record;
+      record.outputs = {{"output", kTile, address}};
+      device->queue(queue).enqueue({.name = "op",
+                                    .stages = {{1,
+                                                [this, data, value](const Unit&) {
+                                                  if (gate != nullptr) gate->wait();
+                                                  *data = value;
+                                                }}}},
+                                   [&] { return record; });
+    });
+  }
+  std::uint64_t* data_at(std::int64_t where) {
+    return reinterpret_cast<std::uint64_t*>(device->memory(BufferType::DRAM).at(where));
+  }
+
+  Trace trace;
+  std::int64_t address = 0;
+  Gate* gate = nullptr;
+};
+
+TEST_F(TracedTwoQueues, WhatAReplayOnOneUsesIsTheOthersOnlyAfterAnEvent) {
+  Gate held;
+  gate = &held;
+  capture(0, 7);
+  trace.execute(false);
+  {
+    const QueueScope scope(*device, 1);
+    EXPECT_NE(device->allocate(kTile, "x")->address(), address);
+  }
+  held.open();
+  device->wait_for_event(1, device->record_event(0));
+  const QueueScope scope(*device, 1);
+  EXPECT_EQ(device->allocate(kTile, "x")->address(), address);
+}
+
+TEST_F(TracedTwoQueues, AReleasedTracesReplaysStillCount) {
+  Gate held;
+  gate = &held;
+  capture(0, 7);
+  trace.execute(false);
+  trace = {};
+  {
+    const QueueScope scope(*device, 1);
+    EXPECT_NE(device->allocate(kTile, "x")->address(), address);
+  }
+  held.open();
+  device->synchronize();
+}
+
+TEST_F(TracedTwoQueues, AReplayWaitsForWhatTheOtherQueueDoesWithItsMemory) {
+  capture(0, 7);
+  trace.execute(true);
+  Gate held;
+  std::uint64_t seen = 0;
+  {
+    const QueueScope scope(*device, 1);
+    const auto buffer = device->allocate(kTile, "x");
+    ASSERT_EQ(buffer->address(), address) << "the case needs the same place";
+    buffer->note_use();
+    enqueue(1, [&, data = data_at(address)] {
+      *data = 8;
+      held.wait();
+      seen = *data;
+    });
+  }
+  held.await_entered();
+  trace.execute(false);
+  std::this_thread::sleep_for(std::chrono::milliseconds(2)); // time for the replay to run ahead, if it could
+  held.open();
+  device->synchronize();
+  EXPECT_EQ(seen, 8U);
+  EXPECT_EQ(*data_at(address), 7U);
+}
+
 /// Random programs over two queues: ops that read and write cells and buffers of device memory, events, waits, replays.
 /// Waits are put where two queues touch the same cell; buffers rely on the allocator alone. The oracle runs the same
 /// ops one after another on the host.
