@@ -77,22 +77,56 @@ void write_tile(const StageOperands& operands, std::int64_t chip, const TileAt& 
   });
 }
 
+/// Where a piece that is a tile lies on a chip.
+const std::byte* stored_tile(const StageOperands& operands, std::int64_t chip, const Piece& piece) {
+  return tile_of(operands.input.tiles(chip, piece.from.matrix), piece.from.row / kTileHeight,
+                 piece.from.column / kTileWidth);
+}
+
 void assemble_tile(const StageOperands& operands, const Arrangement& arrangement, std::int64_t chip, const TileAt& at) {
   const Box box = box_of(operands.output_spec, at);
+  const auto bytes = static_cast<std::size_t>(tile_bytes(operands.output_spec.dtype));
   float* const tile = runtime::thread_scratch(kTileElements);
   if (box.columns < kTileWidth) std::fill_n(tile, kTileElements, 0.0F);
   bool stays_whole = false;
   arrangement.for_each_piece(operands.groups.place(chip), box, [&](const Piece& piece) {
-    const kernels::Tiles from = operands.input.tiles(operands.groups.member(chip, piece.place), piece.from.matrix);
+    const std::int64_t source = operands.groups.member(chip, piece.place);
     stays_whole = is_tile(piece, box, operands.input_spec.shape);
-    if (!stays_whole) return load_piece(from, piece, tile);
-    const std::byte* const stored = tile_of(from, piece.from.row / kTileHeight, piece.from.column / kTileWidth);
+    if (!stays_whole) return load_piece(operands.input.tiles(source, piece.from.matrix), piece, tile);
+    const std::byte* const stored = stored_tile(operands, source, piece);
     for_each_target(operands, chip, [&](std::int64_t target) {
-      std::memcpy(tile_of(operands.output.tiles(target, at.matrix), at.row, at.column), stored,
-                  static_cast<std::size_t>(tile_bytes(from.dtype)));
+      std::memcpy(tile_of(operands.output.tiles(target, at.matrix), at.row, at.column), stored, bytes);
     });
   });
   if (!stays_whole) write_tile(operands, chip, at, tile);
+}
+
+/// Asks for the tile that is added next: the same one of the next chip, where the processor foresees nothing. Eight
+/// chips with [512, 2048] in bfloat16, more than the caches hold, take 1.2 ms on one core, and 2.8 without. Always
+/// inlined, as GCC 12 leaves out calls that only prefetch.
+[[gnu::always_inline]] inline void prefetch_next(const StageOperands& operands, std::int64_t chip, std::int64_t place,
+                                                 const Piece& piece) {
+  if (place + 1 == operands.groups.size()) return;
+  const std::byte* const next = stored_tile(operands, operands.groups.member(chip, place + 1), piece);
+  for (std::int64_t line = 0; line < tile_bytes(operands.input_spec.dtype); line += 64) __builtin_prefetch(next + line);
+}
+
+void sum_tile(const StageOperands& operands, const Arrangement& arrangement, std::int64_t chip, const TileAt& at) {
+  const Box box = box_of(operands.output_spec, at);
+  float* const total = runtime::thread_scratch(2 * kTileElements);
+  float* const tile = total + kTileElements;
+  if (box.columns < kTileWidth) std::fill_n(total, 2 * kTileElements, 0.0F);
+  for (std::int64_t place = 0; place < operands.groups.size(); ++place) {
+    float* const into = place == 0 ? total : tile;
+    arrangement.for_each_piece(operands.groups.place(chip), box, [&](const Piece& piece) {
+      const kernels::Tiles from = operands.input.tiles(operands.groups.member(chip, place), piece.from.matrix);
+      if (!is_tile(piece, box, operands.input_spec.shape)) return load_piece(from, piece, into);
+      prefetch_next(operands, chip, place, piece);
+      load_tile_rows(from, piece.from.row / kTileHeight, piece.from.column / kTileWidth, at.rows, into);
+    });
+    if (place > 0) kernels::kernels().add(total, tile, at.rows * kTileWidth, total);
+  }
+  write_tile(operands, chip, at, total);
 }
 
 runtime::Stage assemble_rows(const StageOperands& operands, const Arrangement& arrangement) {
@@ -127,29 +161,9 @@ runtime::Stage assemble(const StageOperands& operands, const Arrangement& arrang
 
 runtime::Stage sum(const StageOperands& operands, const Arrangement& arrangement) {
   const TileOrder tiles(operands.output_spec);
-  const auto body = [=](std::int64_t chip, std::int64_t item) {
-    const kernels::Kernels& isa = kernels::kernels();
-    const TileAt at = tiles.at(item);
-    const Box box = box_of(operands.output_spec, at);
-    float* const total = runtime::thread_scratch(2 * kTileElements);
-    float* const tile = total + kTileElements;
-    if (box.columns < kTileWidth) std::fill_n(total, 2 * kTileElements, 0.0F);
-    for (std::int64_t place = 0; place < operands.groups.size(); ++place) {
-      float* const into = place == 0 ? total : tile;
-      arrangement.for_each_piece(operands.groups.place(chip), box, [&](const Piece& piece) {
-        const kernels::Tiles from = operands.input.tiles(operands.groups.member(chip, place), piece.from.matrix);
-        if (is_tile(piece, box, operands.input_spec.shape)) {
-          load_tile_rows(from, piece.from.row / kTileHeight, piece.from.column / kTileWidth, at.rows, into);
-        } else {
-          load_piece(from, piece, into);
-        }
-      });
-      if (place > 0) isa.add(total, tile, at.rows * kTileWidth, total);
-    }
-    write_tile(operands, chip, at, total);
-  };
-  return for_each_item(operands, tiles.count(),
-                       tile_bytes(operands.output_spec.dtype) * (operands.groups.size() + copies(operands)), body);
+  return for_each_item(
+      operands, tiles.count(), tile_bytes(operands.output_spec.dtype) * (operands.groups.size() + copies(operands)),
+      [=](std::int64_t chip, std::int64_t item) { sum_tile(operands, arrangement, chip, tiles.at(item)); });
 }
 
 runtime::Stage copy_bytes(std::int64_t bytes, std::int64_t writes,
