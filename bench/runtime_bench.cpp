@@ -175,7 +175,7 @@ void overlap(std::int64_t rows) {
   constexpr std::int64_t kWidth = 2048;
   const TensorSpec spec{{1, 1, rows, kWidth}, DataType::BFLOAT16, Layout::TILE, kDramInterleaved};
   const tensor::Tensor input = tensor::zeros(*device, spec, "input");
-  const tensor::Tensor weight = tensor_of(*device, {1, 1, kWidth, 64}, DataType::BFLOAT8_B);
+  const tensor::Tensor weight = tensor_of(*device, {1, 1, kWidth, 32}, DataType::BFLOAT8_B);
   const tensor::HostRows source =
       tensor::rows_of({spec.shape, std::vector<float>(static_cast<std::size_t>(rows * kWidth), 0.5F)});
   constexpr int kInputs = 20;
@@ -221,6 +221,6 @@ int main(int argc, char** argv) {
   for (const char* precision : {"bf16", "accuracy"}) {
     for (const int threads : {1, 2}) tessera::model_step(folder, precision, threads);
   }
+  tessera::overlap(256);
   tessera::overlap(512);
-  tessera::overlap(1024);
 }
