@@ -30,8 +30,7 @@ double timed(int threads, const Body& body) {
   for (int thread = 0; thread < threads; ++thread) {
     workers.emplace_back([&, thread] {
       ++waiting;
-      while (!go) {
-      }
+      while (!go) std::this_thread::yield();
       body(thread);
     });
   }
