@@ -93,6 +93,13 @@ double MachineLimits::read_bytes_per_s() const {
   return best;
 }
 
+std::int64_t MachineLimits::cache_bytes() {
+  // In a virtual machine sysconf may tell of the host's caches, several times what this machine's processors share.
+  std::ifstream size("/sys/devices/system/cpu/cpu0/cache/index3/size");
+  std::int64_t kibibytes = 0;
+  return size >> kibibytes ? kibibytes * 1024 : 0;
+}
+
 double MachineLimits::peak_flops() const {
   constexpr std::int64_t kRounds = 4'000'000;
   const auto& isa = kernels::kernels();

@@ -18,6 +18,8 @@ class MachineLimits {
   /// Bytes/s of reading memory now: the best of a few passes over a buffer beyond every cache, a run for each thread.
   /// The buffer lives as long as the call.
   double read_bytes_per_s() const;
+  /// Bytes of the last cache; 0 where the system does not say.
+  static std::int64_t cache_bytes();
   /// Floating-point operations/s of the products that matmuls use.
   double peak_flops() const;
 

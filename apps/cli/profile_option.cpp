@@ -91,6 +91,7 @@ void ProfileRecording::write() {
     const MachineLimits limits(static_cast<int>(origin_.threads), kLimitsBuffer);
     profile.origin.read_bytes_per_s = limits.read_bytes_per_s();
     profile.origin.flop_per_s = limits.peak_flops();
+    profile.origin.cache_bytes = MachineLimits::cache_bytes();
   }
   profile::write_trace_events(profile, std::filesystem::path(file_));
   if (profile.dropped > 0) {

@@ -23,6 +23,7 @@ struct Origin {
   std::int64_t chips = 1;        ///< an operation's work is that of one
   double read_bytes_per_s = 0.0; ///< what the machine's memory gives
   double flop_per_s = 0.0;       ///< what its products give
+  std::int64_t cache_bytes = 0;  ///< of its last cache
 };
 
 /// An op or a transfer with its operands: shared by all runs that differ in nothing else.

@@ -37,30 +37,37 @@ std::optional<std::string> weight_dtype_of(const Operation& operation) {
   return std::nullopt;
 }
 
-void add(Sums& sums, const Slice& slice, const Operation& operation, double chips) {
+double bytes_of(const Operation& operation, const Origin& origin) {
   const OpWork& work = operation.work;
-  const double bytes = chips * (static_cast<double>(work.dram_read_bytes) + static_cast<double>(work.dram_write_bytes));
+  return static_cast<double>(origin.chips) *
+         (static_cast<double>(work.dram_read_bytes) + static_cast<double>(work.dram_write_bytes));
+}
+
+void add(Sums& sums, const Slice& slice, const Operation& operation, const Origin& origin) {
+  const OpWork& work = operation.work;
+  const double bytes = bytes_of(operation, origin);
   ++sums.row.count;
   sums.row.total_ns += static_cast<double>(slice.time_ns());
   sums.bytes += bytes;
-  sums.flops += chips * (static_cast<double>(work.matmul_flops) + static_cast<double>(work.vector_flops));
+  sums.flops += static_cast<double>(origin.chips) *
+                (static_cast<double>(work.matmul_flops) + static_cast<double>(work.vector_flops));
   sums.threads += slice.threads;
   sums.work_ns += static_cast<double>(slice.work_ns);
   sums.covered_ns += static_cast<double>(slice.covered_ns);
   if (const auto dtype = weight_dtype_of(operation)) sums.weight_bytes[*dtype] += bytes;
 }
 
-Bound bound_of(const OpRow& row, const Origin& origin) {
+Bound bound_of(const OpRow& row, const Origin& origin, bool cached) {
   if (std::max(row.idle_share, row.overhead_share) >= kMuch) {
     return row.idle_share >= row.overhead_share ? Bound::THREADS : Bound::HOST;
   }
   if (origin.read_bytes_per_s == 0.0 || origin.flop_per_s == 0.0) return Bound::UNKNOWN;
-  const double read_share = row.read_share < kBeyondMemory ? row.read_share : 0.0;
+  const double read_share = !cached && row.read_share < kBeyondMemory ? row.read_share : 0.0;
   if (std::max(read_share, row.flop_share) < kNearLimit) return Bound::KERNEL;
   return read_share >= row.flop_share ? Bound::MEMORY : Bound::ARITHMETIC;
 }
 
-OpRow finish(Sums sums, const Origin& origin, double all_ns) {
+OpRow finish(Sums sums, const Origin& origin, double all_ns, bool cached) {
   OpRow row = std::move(sums.row);
   row.share = all_ns > 0.0 ? row.total_ns / all_ns : 0.0;
   row.threads = sums.threads / static_cast<double>(row.count);
@@ -76,7 +83,7 @@ OpRow finish(Sums sums, const Origin& origin, double all_ns) {
   const auto most = std::max_element(sums.weight_bytes.begin(), sums.weight_bytes.end(),
                                      [](const auto& a, const auto& b) { return a.second < b.second; });
   if (most != sums.weight_bytes.end()) row.weight_dtype = most->first;
-  row.bound = bound_of(row, origin);
+  row.bound = bound_of(row, origin, cached);
   return row;
 }
 
@@ -88,7 +95,7 @@ void sort_by_time(std::vector<Row>& rows, Time Row::*time) {
 /// Adds up the tracks of queues.
 class QueueCounter {
  public:
-  explicit QueueCounter(const Profile& profile) : profile_(profile) {}
+  explicit QueueCounter(const Profile& profile) : profile_(profile), has_run_(profile.operations.size()) {}
 
   void add_queue(const Track& track) {
     QueueRow row{.name = track.name};
@@ -115,7 +122,8 @@ class QueueCounter {
     double all_ns = 0.0;
     for (const auto& [key, sums] : ops_) all_ns += sums.row.total_ns;
     std::vector<OpRow> rows;
-    for (auto& [key, sums] : ops_) rows.push_back(finish(std::move(sums), profile_.origin, all_ns));
+    const bool cached = bytes_of_all() < static_cast<double>(profile_.origin.cache_bytes);
+    for (auto& [key, sums] : ops_) rows.push_back(finish(std::move(sums), profile_.origin, all_ns, cached));
     sort_by_time(rows, &OpRow::total_ns);
     return rows;
   }
@@ -129,6 +137,15 @@ class QueueCounter {
   std::vector<QueueRow> queues;
 
  private:
+  /// What the operations move, each once: another run of the same one finds it in a cache that holds all of it.
+  double bytes_of_all() const {
+    double bytes = 0.0;
+    for (std::size_t i = 0; i < has_run_.size(); ++i) {
+      if (has_run_[i]) bytes += bytes_of(profile_.operations[i], profile_.origin);
+    }
+    return bytes;
+  }
+
   void add_program(QueueRow& row, const Slice& slice) {
     const auto time = static_cast<double>(slice.time_ns());
     if (slice.kind == SliceKind::WAIT) {
@@ -137,10 +154,11 @@ class QueueCounter {
     }
     (slice.kind == SliceKind::WRITE ? row.write_ns : slice.kind == SliceKind::READ ? row.read_ns : row.op_ns) += time;
     const Operation& operation = profile_.operations[slice.operation];
+    has_run_[slice.operation] = true;
     Sums& sums = ops_[{operation.name, slice.kind}];
     sums.row.name = operation.name;
     sums.row.kind = slice.kind;
-    add(sums, slice, operation, static_cast<double>(profile_.origin.chips));
+    add(sums, slice, operation, profile_.origin);
   }
 
   void add_gap(QueueRow& row, const Slice& before, const Slice& after, std::int64_t time_ns) {
@@ -160,6 +178,7 @@ class QueueCounter {
   }
 
   const Profile& profile_;
+  std::vector<bool> has_run_; // of the operations
   std::map<std::pair<std::string, SliceKind>, Sums> ops_;
   std::map<std::tuple<std::string, std::string, std::string>, GapRow> gaps_;
 };

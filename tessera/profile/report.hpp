@@ -11,7 +11,8 @@ namespace tessera::profile {
 
 /// What keeps an op from being faster. THREADS: threads idle while others work. HOST: no thread works, the time goes
 /// into handing work out. MEMORY, ARITHMETIC: neither, and it reaches at least half of what the machine's memory or its
-/// products give. KERNEL: none of these; its own instructions take the time. UNKNOWN: the machine's limits are.
+/// products give; not MEMORY where all that the profile's ops move fits the machine's cache. KERNEL: none of these; its
+/// own instructions take the time. UNKNOWN: the machine's limits are.
 enum class Bound { THREADS, HOST, MEMORY, ARITHMETIC, KERNEL, UNKNOWN };
 
 /// "threads", "host overhead", "memory", "arithmetic", "kernel", "?"

@@ -106,7 +106,8 @@ json to_json(const Origin& origin) {
           {"threads", origin.threads},
           {"chips", origin.chips},
           {"read_gb_per_s", origin.read_bytes_per_s / kGiga},
-          {"peak_gflop_per_s", origin.flop_per_s / kGiga}};
+          {"peak_gflop_per_s", origin.flop_per_s / kGiga},
+          {"cache_bytes", origin.cache_bytes}};
 }
 
 template <typename Row>

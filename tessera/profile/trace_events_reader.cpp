@@ -126,7 +126,8 @@ Origin origin_of(const Fields& data) {
           .threads = data.amount("threads", 0),
           .chips = data.amount("chips", 1),
           .read_bytes_per_s = data.number("read_gb_per_s", 0.0) * kGiga,
-          .flop_per_s = data.number("gflop_per_s", 0.0) * kGiga};
+          .flop_per_s = data.number("gflop_per_s", 0.0) * kGiga,
+          .cache_bytes = data.amount("cache_bytes", 0)};
 }
 
 MathFidelity fidelity_of(const Fields& arguments) {

@@ -32,6 +32,7 @@ json to_json(const Origin& origin, std::int64_t dropped) {
             {"chips", origin.chips},       {"dropped_events", dropped}};
   if (origin.read_bytes_per_s > 0) data["read_gb_per_s"] = origin.read_bytes_per_s / kGiga;
   if (origin.flop_per_s > 0) data["gflop_per_s"] = origin.flop_per_s / kGiga;
+  if (origin.cache_bytes > 0) data["cache_bytes"] = origin.cache_bytes;
   return data;
 }
 

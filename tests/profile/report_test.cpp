@@ -99,6 +99,15 @@ TEST(Report, JudgesNoLimitThatItDoesNotKnow) {
   EXPECT_EQ(row_named(report, "add").bound, Bound::THREADS);
 }
 
+TEST(Report, TakesNothingForBoundByMemoryThatFitsTheCache) {
+  Profile profile = one_of_each(); // its operations move 6000, 100 and 3000 bytes
+  profile.origin.cache_bytes = 9'100;
+  EXPECT_EQ(row_named(make_report(profile), "linear").bound, Bound::MEMORY);
+  profile.origin.cache_bytes = 9'101;
+  EXPECT_EQ(row_named(make_report(profile), "linear").bound, Bound::KERNEL);
+  EXPECT_EQ(row_named(make_report(profile), "matmul").bound, Bound::ARITHMETIC);
+}
+
 TEST(Report, CountsTheWorkOfAllChips) {
   Profile profile = one_of_each();
   profile.origin.chips = 2;

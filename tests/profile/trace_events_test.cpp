@@ -47,7 +47,8 @@ Profile small_profile() {
                            .isa = "avx512",
                            .threads = 2,
                            .read_bytes_per_s = 45.1e9,
-                           .flop_per_s = 1e12};
+                           .flop_per_s = 1e12,
+                           .cache_bytes = 32 << 20};
   writer.profile.dropped = 3;
   return writer.profile;
 }

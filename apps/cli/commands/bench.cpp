@@ -85,6 +85,7 @@ class WorkCounter : public runtime::QueueObserver {
     profile.origin.threads = device_.queue().threads();
     profile.origin.read_bytes_per_s = read_bytes_per_s;
     profile.origin.flop_per_s = flop_per_s;
+    profile.origin.cache_bytes = MachineLimits::cache_bytes();
     return profile::to_json(profile::make_report(profile).ops);
   }
 
