@@ -1,7 +1,8 @@
 // What a profile costs while it is recorded:
 //   an op that does nothing, eager and replayed, observed and not;
 //   a decode step of a model, the same. Rounds with and without a profile take turns; medians are compared.
-// Prints a table. usage: profile_bench CHECKPOINT (a small one, demo), from the repository's root by default.
+// Prints a table. usage: profile_bench CHECKPOINT (a small one; demo, from the repository's root, by default), or a
+// config.json, which gets random weights.
 
 #include <fmt/format.h>
 
@@ -91,7 +92,12 @@ class Counter : public runtime::QueueObserver {
 void model_step(const std::string& folder, const std::string& precision, int threads) {
   constexpr int kSteps = 20;
   const auto device = runtime::MeshDevice::open({.threads = threads});
-  const auto model = models::load(device, checkpoint::Checkpoint::open(folder), {.precision = precision});
+  const bool is_config = folder.ends_with(".json");
+  const auto checkpoint =
+      is_config ? checkpoint::Checkpoint::open_config(folder) : checkpoint::Checkpoint::open(folder);
+  models::LoadOptions load{.precision = precision};
+  if (is_config) load.random_seed = 1;
+  const auto model = models::load(device, checkpoint, load);
   model->prefill(0, std::vector<std::int32_t>(100, 1), nn::LogitsRows::LAST, nullptr);
   const auto rewind = [&] {
     model->inputs().write_users(std::vector<std::int32_t>{1}, std::vector<std::int32_t>{100});
