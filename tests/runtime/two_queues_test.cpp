@@ -194,8 +194,11 @@ TEST_F(TracedTwoQueues, WhatAReplayOnOneUsesIsTheOthersOnlyAfterAnEvent) {
   }
   held.open();
   device->wait_for_event(1, device->record_event(0));
-  const QueueScope scope(*device, 1);
-  EXPECT_EQ(device->allocate(kTile, "x")->address(), address);
+  {
+    const QueueScope scope(*device, 1);
+    EXPECT_EQ(device->allocate(kTile, "x")->address(), address);
+  }
+  device->synchronize(); // the replay looks at the gate, which ends here
 }
 
 TEST_F(TracedTwoQueues, AReleasedTracesReplaysStillCount) {
