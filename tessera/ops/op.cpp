@@ -55,6 +55,15 @@ std::uint64_t program_key(std::string_view name, Operands inputs, Operands outpu
   return key;
 }
 
+void require_own_memory(std::string_view op, Operands outputs) {
+  for (const auto& [name, tensor] : outputs) {
+    base::require(!tensor.is_shared(),
+                  "[{}] {} must have memory of its own to be written; received {}, which other chips or devices read; "
+                  "copy it first",
+                  op, name, to_string(tensor.spec()));
+  }
+}
+
 runtime::Stage for_each_row(const Tensor& output, std::function<void(std::int64_t, std::int64_t, std::int64_t)> body) {
   const TensorSpec& spec = output.spec();
   const std::int64_t rows = spec.shape[-2];

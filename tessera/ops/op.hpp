@@ -36,11 +36,15 @@ OpRecord describe(Operands inputs, Operands outputs, OpDetails details);
 /// What the card's program cache tells programs apart by: the op's name and its operands' specs.
 std::uint64_t program_key(std::string_view name, Operands inputs, Operands outputs);
 
+/// Throws InvalidArgument for an output whose host memory other chips or devices read.
+void require_own_memory(std::string_view op, Operands outputs);
+
 /// Queues an op's program (name, stages, scratch_bytes) on the current queue. `make_details` returns the OpDetails and
 /// is called, here, only when somebody wants the record.
 template <typename MakeDetails>
 void launch(runtime::MeshDevice& device, runtime::Program program, Operands inputs, Operands outputs,
             MakeDetails&& make_details) {
+  require_own_memory(program.name, outputs);
   program.key = program_key(program.name, inputs, outputs);
   program.scope = device.scope();
   device.queue().enqueue(std::move(program), [&] { return describe(inputs, outputs, make_details()); });

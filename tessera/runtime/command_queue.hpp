@@ -57,6 +57,9 @@ class CommandQueue {
   void synchronize();
   /// The same for the first `number` commands.
   void synchronize(std::uint64_t number);
+  /// Waits until all queued work has ended or was dropped. REQUIRES: not on the queue's own thread.
+  void drain() { wait_until_ended(submitted_); }
+  bool on_own_thread() const { return std::this_thread::get_id() == dispatcher_.get_id(); }
 
   /// From here on programs go into the trace in place of running, until null is set.
   void set_capture(TracePrograms* capture) { capture_ = capture; }

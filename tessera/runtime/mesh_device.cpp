@@ -32,28 +32,6 @@ BankAllocator::Layout l1_layout(const BoardSpec& board) {
 
 } // namespace
 
-Buffer::Buffer(std::shared_ptr<MeshDevice> device, BufferType type, std::int64_t address)
-    : device_(std::move(device)), type_(type), address_(address) {}
-
-Buffer::~Buffer() {
-  QueueMarks used{};
-  if (device_->command_queues() > 1) {
-    for (std::size_t queue = 0; queue < used.size(); ++queue) {
-      if (used_by_[queue]) used[queue] = device_->queues_[queue]->submitted();
-    }
-  }
-  device_->free(type_, address_, used);
-}
-
-void Buffer::note_use() {
-  used_by_[static_cast<std::size_t>(device_->current_queue_)].store(true, std::memory_order_relaxed);
-}
-
-void Buffer::acknowledge_corruptible() {
-  std::lock_guard lock(device_->allocation_mutex_);
-  device_->allocator_of(type_).set_corruptible(address_);
-}
-
 std::shared_ptr<MeshDevice> MeshDevice::open(MeshDeviceOptions options) {
   base::require<base::Unsupported>(
       options.numerics == Numerics::NATIVE,
@@ -92,11 +70,41 @@ MeshDevice::~MeshDevice() {
 }
 
 std::shared_ptr<Buffer> MeshDevice::allocate(const TensorSpec& spec, std::string_view name) {
+  return take_memory(spec, name, {}, nullptr);
+}
+
+std::shared_ptr<Buffer> MeshDevice::allocate(const TensorSpec& spec, std::string_view name, const Sharing& sharing) {
+  const std::int64_t blocks = std::int64_t{sharing.divisor} * sharing.modulus;
+  base::require(1 <= sharing.divisor && blocks <= chips(),
+                "[allocate] a sharing whose blocks times neighbours are at most the {} chips is required; received {} "
+                "blocks of {} neighbours",
+                chips(), sharing.modulus, sharing.divisor);
+  return take_memory(spec, name, blocks == chips() && sharing.divisor == 1 ? Sharing{} : sharing, nullptr);
+}
+
+std::shared_ptr<Buffer> MeshDevice::allocate_alias(const TensorSpec& spec, std::string_view name,
+                                                   std::shared_ptr<const Buffer> original) {
+  MeshDevice& other = original->device();
+  base::require(other.mode() == mode() && other.board().mesh_rows == board().mesh_rows &&
+                    other.board().mesh_columns == board().mesh_columns,
+                "[share] {} holds a tensor of another device: both need the same mesh and mode; received {}x{} "
+                "and {}x{}",
+                name, board().mesh_rows, board().mesh_columns, other.board().mesh_rows, other.board().mesh_columns);
+  other.synchronize();
+  const Sharing sharing = original->bytes().sharing;
+  return take_memory(spec, name, sharing, std::move(original));
+}
+
+std::shared_ptr<Buffer> MeshDevice::take_memory(const TensorSpec& spec, std::string_view name, const Sharing& sharing,
+                                                std::shared_ptr<const Buffer> original) {
   validate(spec);
   base::require<base::Unsupported>(spec.memory_config.memory_layout == TensorMemoryLayout::INTERLEAVED,
                                    "[allocate] INTERLEAVED placement is required; received {}",
                                    to_string(spec.memory_config));
   const BufferType type = spec.memory_config.buffer_type;
+  const bool shared = sharing.shares() || original != nullptr;
+  // An observer may still have to see what lay there.
+  if (shared && std::ranges::any_of(queues_, [](const auto& queue) { return queue->observed(); })) drain();
   AllocationLabel label{.kind = memory_kind_,
                         .name = scope_.empty() ? std::string(name) : fmt::format("{}.{}", scope_, name)};
   std::lock_guard lock(allocation_mutex_);
@@ -104,12 +112,29 @@ std::shared_ptr<Buffer> MeshDevice::allocate(const TensorSpec& spec, std::string
   const std::int64_t address =
       allocator_of(type).allocate(spec.num_pages(), spec.page_bytes(), label,
                                   {.queue = current_queue_, .seen = known_[static_cast<std::size_t>(current_queue_)]});
-  return std::make_shared<Buffer>(shared_from_this(), type, address);
+  HostBytes bytes = original != nullptr ? original->bytes()
+                                        : HostBytes{memory(type).at(address), memory(type).chip_stride(), sharing};
+  if (shared) shared_[{type, address}] = bytes;
+  return std::make_shared<Buffer>(shared_from_this(), type, address, bytes, std::move(original));
+}
+
+HostBytes MeshDevice::host_bytes(BufferType type, std::int64_t address) const {
+  std::lock_guard lock(allocation_mutex_);
+  const auto shared = shared_.find({type, address});
+  if (shared != shared_.end()) return shared->second;
+  return {memory(type).at(address), memory(type).chip_stride(), {}};
 }
 
 void MeshDevice::free(BufferType type, std::int64_t address, const QueueMarks& used) {
   std::lock_guard lock(allocation_mutex_);
+  shared_.erase({type, address});
   allocator_of(type).free(address, used);
+}
+
+void MeshDevice::drain() {
+  // One queue's thread may be what the other queue waits for.
+  if (std::ranges::any_of(queues_, [](const auto& queue) { return queue->on_own_thread(); })) return;
+  for (const auto& queue : queues_) queue->drain();
 }
 
 std::int64_t MeshDevice::allocate_trace_memory(std::int64_t bytes, std::string name) {

@@ -1,19 +1,22 @@
 #pragma once
 
 #include <array>
-#include <atomic>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
 #include <string_view>
 #include <unordered_set>
+#include <utility>
 #include <vector>
 
 #include "tessera/runtime/allocator.hpp"
+#include "tessera/runtime/buffer.hpp"
 #include "tessera/runtime/command_queue.hpp"
 #include "tessera/runtime/device_memory.hpp"
 #include "tessera/runtime/event.hpp"
+#include "tessera/runtime/host_bytes.hpp"
 #include "tessera/runtime/trace.hpp"
 #include "tessera/spec/board_spec.hpp"
 #include "tessera/spec/tensor_spec.hpp"
@@ -36,32 +39,6 @@ struct MeshDeviceOptions {
   int command_queues = 1; ///< 1 or 2
   /// Bytes of each chip's DRAM that are kept for traces; 0: taken from free DRAM trace by trace.
   std::int64_t trace_region_size = 0;
-};
-
-class MeshDevice;
-
-/// Device memory of one tensor: the same address on every chip of the mesh. Freed with the last owner, for the queues
-/// that used it to use again.
-class Buffer {
- public:
-  Buffer(std::shared_ptr<MeshDevice> device, BufferType type, std::int64_t address);
-  ~Buffer();
-  Buffer(const Buffer&) = delete;
-  Buffer& operator=(const Buffer&) = delete;
-
-  MeshDevice& device() const { return *device_; }
-  BufferType type() const { return type_; }
-  std::int64_t address() const { return address_; }
-  /// Tells that the device's current queue uses the memory.
-  void note_use();
-  /// Lets replays of traces go on that overwrite this memory.
-  void acknowledge_corruptible();
-
- private:
-  std::shared_ptr<MeshDevice> device_;
-  BufferType type_;
-  std::int64_t address_;
-  std::array<std::atomic<bool>, kMaxQueues> used_by_{};
 };
 
 /// Chips that act as one: an op runs on every chip's local part of its tensors. A single chip is a 1x1 mesh.
@@ -116,6 +93,15 @@ class MeshDevice : public std::enable_shared_from_this<MeshDevice> {
 
   /// Memory for a tensor, labelled with the current module scope, `name` and memory kind. Throws OutOfMemory.
   std::shared_ptr<Buffer> allocate(const TensorSpec& spec, std::string_view name);
+  /// The same for what no op writes to: chips that have the same bytes read them from one place on the host. Throws
+  /// InvalidArgument for a sharing that the mesh cannot have.
+  std::shared_ptr<Buffer> allocate(const TensorSpec& spec, std::string_view name, const Sharing& sharing);
+  /// The same for what holds another buffer's bytes, which live as long. Waits for all that is queued on the other
+  /// buffer's device, so that the bytes are there. Throws InvalidArgument unless both meshes have one shape.
+  std::shared_ptr<Buffer> allocate_alias(const TensorSpec& spec, std::string_view name,
+                                         std::shared_ptr<const Buffer> original);
+  /// Where the bytes of a buffer at `address` lie on the host.
+  HostBytes host_bytes(BufferType type, std::int64_t address) const;
   const BankAllocator& allocator(BufferType type) const { return type == BufferType::DRAM ? dram_ : l1_; }
   const DeviceMemory& memory(BufferType type) const { return type == BufferType::DRAM ? dram_memory_ : l1_memory_; }
   /// A file in the place of DRAM, see DeviceMemory. REQUIRES: execute mode; no queued work uses these bytes.
@@ -140,7 +126,11 @@ class MeshDevice : public std::enable_shared_from_this<MeshDevice> {
 
   explicit MeshDevice(MeshDeviceOptions options);
   BankAllocator& allocator_of(BufferType type) { return type == BufferType::DRAM ? dram_ : l1_; }
+  std::shared_ptr<Buffer> take_memory(const TensorSpec& spec, std::string_view name, const Sharing& sharing,
+                                      std::shared_ptr<const Buffer> original);
   void free(BufferType type, std::int64_t address, const QueueMarks& used);
+  /// Waits until all queues are idle, leaving their errors to `synchronize`. Returns at once on a queue's thread.
+  void drain();
   std::int64_t allocate_trace_memory(std::int64_t bytes, std::string name);
   void free_trace_memory(std::int64_t address);
   void check_event(std::string_view function, const Event& event) const;
@@ -152,11 +142,12 @@ class MeshDevice : public std::enable_shared_from_this<MeshDevice> {
   void wait_for_command(int queue, int other, std::uint64_t number);
 
   MeshDeviceOptions options_;
-  std::mutex allocation_mutex_; // a buffer's last owner may be an observer on the queue's thread
+  mutable std::mutex allocation_mutex_; // a buffer's last owner may be an observer on the queue's thread
   BankAllocator dram_;
   BankAllocator l1_;
   DeviceMemory dram_memory_;
   DeviceMemory l1_memory_;
+  std::map<std::pair<BufferType, std::int64_t>, HostBytes> shared_; // of shared buffers, by address
   std::string scope_;
   MemoryKind memory_kind_ = MemoryKind::ACTIVATIONS;
   std::unordered_set<std::uint64_t> program_cache_;

@@ -70,6 +70,14 @@ std::vector<MeshPart> parts_for(std::string_view function, const Tensor& tensor,
   return parts;
 }
 
+Tensor allocate_shards(runtime::MeshDevice& device, const TensorSpec& whole, const MeshMapper& mapper,
+                       std::string_view name, HostMemory memory) {
+  const TensorSpec spec = shard_spec(device.board(), whole, mapper);
+  validate(spec);
+  const bool shared = memory == HostMemory::SHARED;
+  return Tensor::allocate(device, spec, name, shared ? sharing_of(device.board(), mapper) : runtime::Sharing{});
+}
+
 /// The rows of each chip; those of all when they are the same.
 MeshRows rows_for(const std::vector<MeshPart>& parts, const std::function<HostRows(const MeshPart&)>& rows_of_part) {
   if (parts.front() == MeshPart::all_of(parts.front().whole) && parts.back() == parts.front())
@@ -142,29 +150,32 @@ TensorSpec shard_spec(const BoardSpec& board, const TensorSpec& whole, const Mes
   return spec;
 }
 
+runtime::Sharing sharing_of(const BoardSpec& board, const MeshMapper& mapper) {
+  const auto columns = static_cast<std::uint32_t>(board.mesh_columns);
+  const auto rows = static_cast<std::uint32_t>(board.mesh_rows);
+  if (mapper.mesh || (mapper.rows && mapper.columns)) return {};
+  if (mapper.rows) return {.divisor = columns, .modulus = rows};
+  if (mapper.columns) return {.divisor = 1, .modulus = columns};
+  return {.divisor = 1, .modulus = 1};
+}
+
 Tensor from_host(runtime::MeshDevice& device, const HostRows& source, const TensorSpec& whole, const MeshMapper& mapper,
-                 std::string_view name) {
-  const TensorSpec spec = shard_spec(device.board(), whole, mapper);
-  validate(spec);
-  Tensor result = Tensor::allocate(device, spec, name);
+                 std::string_view name, HostMemory memory) {
+  Tensor result = allocate_shards(device, whole, mapper, name, memory);
   write_rows(result, source, whole.shape, mapper);
   return result;
 }
 
 Tensor from_host_transposed(runtime::MeshDevice& device, const HostRows& source, const TensorSpec& whole,
-                            const MeshMapper& mapper, std::string_view name) {
-  const TensorSpec spec = shard_spec(device.board(), whole, mapper);
-  validate(spec);
-  Tensor result = Tensor::allocate(device, spec, name);
+                            const MeshMapper& mapper, std::string_view name, HostMemory memory) {
+  Tensor result = allocate_shards(device, whole, mapper, name, memory);
   write_transposed(result, source, whole.shape, mapper);
   return result;
 }
 
 Tensor from_host(runtime::MeshDevice& device, std::vector<std::int32_t> values, const TensorSpec& whole,
                  const MeshMapper& mapper, std::string_view name) {
-  const TensorSpec spec = shard_spec(device.board(), whole, mapper);
-  validate(spec);
-  Tensor result = Tensor::allocate(device, spec, name);
+  Tensor result = allocate_shards(device, whole, mapper, name, HostMemory::OF_EACH_CHIP);
   write(result, std::move(values), whole.shape, mapper);
   return result;
 }

@@ -52,13 +52,19 @@ std::vector<MeshPart> mesh_parts(const BoardSpec& board, const Shape& whole, con
 /// The spec of a chip's shard of `whole`.
 TensorSpec shard_spec(const BoardSpec& board, const TensorSpec& whole, const MeshMapper& mapper);
 
+/// Whether chips that hold the same part of a tensor also share host memory, as they may when no op writes to it.
+enum class HostMemory { OF_EACH_CHIP, SHARED };
+/// Which chips hold the same under `mapper`.
+runtime::Sharing sharing_of(const BoardSpec& board, const MeshMapper& mapper);
+
 /// from_host and from_host_transposed of transfer.hpp for a mesh: `whole` is the spec of the tensor, `source` its
 /// values; each chip reads no more of them than its part. For from_host_transposed, dimension -1 of the tensor is the
 /// source's rows: shards of a Linear's [N, K] by -1 are column parallel, by -2 row parallel.
 Tensor from_host(runtime::MeshDevice& device, const HostRows& source, const TensorSpec& whole, const MeshMapper& mapper,
-                 std::string_view name);
+                 std::string_view name, HostMemory memory = HostMemory::OF_EACH_CHIP);
 Tensor from_host_transposed(runtime::MeshDevice& device, const HostRows& source, const TensorSpec& whole,
-                            const MeshMapper& mapper, std::string_view name);
+                            const MeshMapper& mapper, std::string_view name,
+                            HostMemory memory = HostMemory::OF_EACH_CHIP);
 Tensor from_host(runtime::MeshDevice& device, std::vector<std::int32_t> values, const TensorSpec& whole,
                  const MeshMapper& mapper, std::string_view name);
 /// The same for a tensor that is there already, of shard_spec's shape, in the queue's order.

@@ -2,13 +2,13 @@
 
 #include <algorithm>
 #include <iterator>
+#include <utility>
 
 #include "tessera/base/error.hpp"
 
 namespace tessera::tensor {
 
-DeviceView::DeviceView(const runtime::MeshDevice& device, BufferType type, std::int64_t address, const TensorSpec& spec)
-    : data_(device.memory(type).at(address)), chip_stride_(device.memory(type).chip_stride()), dtype_(spec.dtype) {
+DeviceView::DeviceView(const runtime::HostBytes& bytes, const TensorSpec& spec) : bytes_(bytes), dtype_(spec.dtype) {
   if (spec.layout == Layout::TILE) {
     tile_rows_ = spec.tile_rows();
     tile_columns_ = spec.tile_columns();
@@ -16,11 +16,21 @@ DeviceView::DeviceView(const runtime::MeshDevice& device, BufferType type, std::
   }
 }
 
+Tensor::Tensor(std::shared_ptr<runtime::Buffer> buffer, const TensorSpec& spec)
+    : buffer_(std::move(buffer)), spec_(spec) {}
+
 Tensor Tensor::allocate(runtime::MeshDevice& device, const TensorSpec& spec, std::string_view name) {
-  Tensor result;
-  result.buffer_ = device.allocate(spec, name);
-  result.spec_ = spec;
-  return result;
+  return {device.allocate(spec, name), spec};
+}
+
+Tensor Tensor::allocate(runtime::MeshDevice& device, const TensorSpec& spec, std::string_view name,
+                        const runtime::Sharing& sharing) {
+  return {device.allocate(spec, name, sharing), spec};
+}
+
+Tensor Tensor::share(runtime::MeshDevice& device, const Tensor& original, std::string_view name) {
+  base::require(original.defined(), "[share] a tensor to share is required for {}; received none", name);
+  return {device.allocate_alias(original.spec(), name, original.buffer_), original.spec()};
 }
 
 Tensor Tensor::reshape(const Shape& shape) const {

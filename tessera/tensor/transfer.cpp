@@ -165,7 +165,28 @@ void enqueue_transfer(const Tensor& tensor, ProgramKind kind, Stage stage) {
   });
 }
 
+/// Chips that write their bytes: of those that share a block, the first.
+std::vector<bool> writers(const Tensor& tensor) {
+  std::vector<bool> result;
+  std::vector<bool> written(static_cast<std::size_t>(tensor.device().chips()), false);
+  for (std::int64_t chip = 0; chip < tensor.device().chips(); ++chip) {
+    const auto block = static_cast<std::size_t>(tensor.sharing().block(chip));
+    result.push_back(!written[block]);
+    written[block] = true;
+  }
+  return result;
+}
+
 void enqueue_write(const Tensor& tensor, Stage stage) {
+  base::require(!tensor.is_alias(),
+                "[write] a tensor with bytes of its own is required; {} shares another device's; "
+                "write the original",
+                to_string(tensor.spec()));
+  if (tensor.is_shared()) {
+    stage.body = [body = std::move(stage.body), write = writers(tensor)](const Unit& unit) {
+      if (write[static_cast<std::size_t>(unit.chip)]) body(unit);
+    };
+  }
   enqueue_transfer(tensor, ProgramKind::WRITE, std::move(stage));
 }
 
@@ -393,7 +414,7 @@ std::vector<std::int32_t> to_host_integers(const Tensor& tensor, std::int64_t ch
 HostTensor read_operand(const runtime::MeshDevice& device, const OperandRecord& operand, std::int64_t chip) {
   require_data(device);
   const TensorSpec& spec = operand.spec;
-  const DeviceView view(device, spec.memory_config.buffer_type, operand.address, spec);
+  const DeviceView view(device.host_bytes(spec.memory_config.buffer_type, operand.address), spec);
   const std::int64_t width = width_of(spec);
   HostTensor result = room_for(spec.shape);
   for (std::int64_t row = 0; row < rows_in(spec); ++row)
