@@ -58,7 +58,7 @@ std::vector<std::vector<std::uint32_t>> run_and_replay(const std::shared_ptr<run
   };
   forward();
   note();
-  const runtime::Trace trace(device, 0, forward);
+  const runtime::Trace trace(device, device->queue().id(), forward);
   write(x, 21);
   trace.execute(true);
   note();
@@ -94,7 +94,7 @@ TEST(OpsOnAMesh, NoOpWritesWhatIsShared) {
   const auto mesh = runtime::MeshDevice::open({.board = board("n300"), .mode = runtime::RunMode::RECORD});
   const TensorSpec cache{{5, 1, 32, 16}, DataType::BFLOAT16, Layout::TILE, kDramInterleaved};
   const Tensor shared = Tensor::allocate(*mesh, cache, "keys", {1, 1});
-  const Tensor keys = to_device(*mesh, random_values({1, 1, 2, 16}, 1), DataType::BFLOAT16);
+  const Tensor keys = to_device(*mesh, random_values({1, 2, 1, 16}, 1), DataType::BFLOAT16);
   EXPECT_THAT(
       [&] {
         paged_update_cache(shared, keys, integers_to_device(*mesh, {2}, {40, 7}),
