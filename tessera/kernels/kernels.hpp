@@ -88,6 +88,12 @@ struct PackedAttention {
   Lines ask_with_values; ///< and while they meet the values
 };
 
+/// Sums over a row.
+struct Moments {
+  double sum = 0;
+  double sum_of_squares = 0;
+};
+
 /// Values that share one of block_maxima's maxima.
 inline constexpr std::int64_t kMaximaBlock = 64;
 /// Values of softmax_weights are multiples of this, 2^-33: sums of up to 2^20 of them are exact in double precision.
@@ -169,9 +175,16 @@ struct Kernels {
                                    const ConstTiles& w, std::int64_t first_column, std::int64_t columns,
                                    float* out) noexcept;
 
-  /// out = x / sqrt(mean(x^2) + epsilon) * gamma (Zhang and Sennrich, "Root Mean Square Layer Normalization"). out may
-  /// be x.
-  void (*rms_norm)(const float* x, const float* gamma, float epsilon, std::int64_t count, float* out) noexcept;
+  /// The sum of x^2, in fp32 in several parts (in double precision in the scalar oracle).
+  double (*sum_of_squares)(const float* x, std::int64_t count) noexcept;
+  /// out = x * scale * gamma. out may be x.
+  void (*scale_row)(const float* x, const float* gamma, float scale, std::int64_t count, float* out) noexcept;
+  /// The sums of x and x^2 in double precision, where every square is exact.
+  Moments (*moments)(const float* x, std::int64_t count) noexcept;
+  /// out = (x - mean) * scale * gamma + beta, the last two steps fused; the mean is taken off in two floats, because
+  /// rounding it to one would show where it is large beside the deviations. out may be x.
+  void (*normalize)(const float* x, double mean, float scale, const float* gamma, const float* beta, std::int64_t count,
+                    float* out) noexcept;
   /// Rotates neighbours (x[2i], x[2i+1]) by the angle whose cosine and sine stand at both places of cos and sin:
   /// out[2i] = x[2i] cos - x[2i+1] sin; out[2i+1] = x[2i+1] cos + x[2i] sin. count is even. out may be x.
   void (*rotate_pairs)(const float* x, const float* cos, const float* sin, std::int64_t count, float* out) noexcept;

@@ -1,25 +1,9 @@
 #include "tessera/ops/normalization/rms_norm.hpp"
 
-#include "tests/ops/ops_fixture.hpp"
+#include "tests/ops/naive_norms.hpp"
 
 namespace tessera::ops {
 namespace {
-
-/// The mean of E squares in fp32 is within E half ulps; its root halves that; a few roundings more.
-std::vector<Expected> reference(const HostTensor& x, const HostTensor& weight, double epsilon) {
-  const std::int64_t width = x.shape[-1];
-  std::vector<Expected> result;
-  for (std::int64_t row = 0; row < x.shape.volume() / width; ++row) {
-    double sum = 0;
-    for (const float value : x.row(row)) sum += double{value} * value;
-    const double scale = 1.0 / std::sqrt(sum / static_cast<double>(width) + epsilon);
-    for (std::size_t i = 0; i < static_cast<std::size_t>(width); ++i) {
-      const double value = x.row(row)[i] * scale * weight.data[i];
-      result.push_back({value, (0.5 * static_cast<double>(width) + 8) * kHalfUlp * std::fabs(value)});
-    }
-  }
-  return result;
-}
 
 class RmsNormOfFormat : public OpsTest, public testing::WithParamInterface<DataType> {};
 INSTANTIATE_TEST_SUITE_P(Formats, RmsNormOfFormat, kFloatFormats, test::dtype_name);
@@ -30,7 +14,8 @@ TEST_P(RmsNormOfFormat, AgreesWithDoublePrecision) {
     const HostTensor weight = random_values({1, 1, 1, shape[-1]}, 2);
     const Tensor y = rms_norm(upload(x, GetParam()), upload(weight, DataType::BFLOAT16), {.epsilon = 1e-3F});
     EXPECT_EQ(y.dtype(), GetParam());
-    expect_close(to_host(y), reference(rounded(x, GetParam()), rounded(weight, DataType::BFLOAT16), 1e-3F), GetParam());
+    expect_close(to_host(y), naive_rms_norm(rounded(x, GetParam()), rounded(weight, DataType::BFLOAT16), 1e-3F),
+                 GetParam());
     expect_zero_padding(y);
   }
 }

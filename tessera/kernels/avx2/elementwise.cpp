@@ -6,5 +6,7 @@ namespace tessera::kernels::avx2 {
 
 #include "tessera/kernels/generic/exp.inl"
 
+#include "tessera/kernels/generic/each_vector.inl"
+
 #include "tessera/kernels/generic/elementwise.inl"
 } // namespace tessera::kernels::avx2

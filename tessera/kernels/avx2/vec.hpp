@@ -82,6 +82,29 @@ inline float reduce_max(Vec v) {
   most = _mm_max_ps(most, _mm_movehl_ps(most, most));
   return _mm_cvtss_f32(_mm_max_ss(most, _mm_movehdup_ps(most)));
 }
+
+/// Half of a vector's lanes in double precision.
+using VecD = __m256d;
+inline VecD zero_double() {
+  return _mm256_setzero_pd();
+}
+inline VecD widen_low(Vec v) {
+  return _mm256_cvtps_pd(_mm256_castps256_ps128(v));
+}
+inline VecD widen_high(Vec v) {
+  return _mm256_cvtps_pd(_mm256_extractf128_ps(v, 1));
+}
+inline VecD fma(VecD a, VecD b, VecD c) {
+  return _mm256_fmadd_pd(a, b, c);
+}
+inline VecD add(VecD a, VecD b) {
+  return _mm256_add_pd(a, b);
+}
+inline double reduce_add(VecD v) {
+  const __m128d sum = _mm_add_pd(_mm256_castpd256_pd128(v), _mm256_extractf128_pd(v, 1));
+  return _mm_cvtsd_f64(_mm_add_sd(sum, _mm_unpackhi_pd(sum, sum)));
+}
+
 /// Exchanges neighbours: lanes 1, 0, 3, 2, ...
 inline Vec swap_pairs(Vec v) {
   return _mm256_permute_ps(v, 0xB1);

@@ -82,6 +82,28 @@ inline float reduce_add(Vec v) {
 inline float reduce_max(Vec v) {
   return _mm512_reduce_max_ps(v);
 }
+
+/// Half of a vector's lanes in double precision.
+using VecD = __m512d;
+inline VecD zero_double() {
+  return _mm512_setzero_pd();
+}
+inline VecD widen_low(Vec v) {
+  return _mm512_cvtps_pd(_mm512_castps512_ps256(v));
+}
+inline VecD widen_high(Vec v) {
+  return _mm512_cvtps_pd(_mm512_extractf32x8_ps(v, 1));
+}
+inline VecD fma(VecD a, VecD b, VecD c) {
+  return _mm512_fmadd_pd(a, b, c);
+}
+inline VecD add(VecD a, VecD b) {
+  return _mm512_add_pd(a, b);
+}
+inline double reduce_add(VecD v) {
+  return _mm512_reduce_add_pd(v);
+}
+
 /// Exchanges neighbours: lanes 1, 0, 3, 2, ...
 inline Vec swap_pairs(Vec v) {
   return _mm512_permute_ps(v, 0xB1);

@@ -22,7 +22,11 @@ void pack_int8(const float* x, std::int64_t count, std::byte* out) noexcept;
 void matmul_int8_tile_columns(const std::byte* a, std::int64_t a_stride, std::int64_t m, std::int64_t depth,
                               const ConstTiles& w, std::int64_t first_column, std::int64_t columns,
                               float* out) noexcept;
-void rms_norm(const float* x, const float* gamma, float epsilon, std::int64_t count, float* out) noexcept;
+double sum_of_squares(const float* x, std::int64_t count) noexcept;
+void scale_row(const float* x, const float* gamma, float scale, std::int64_t count, float* out) noexcept;
+Moments moments(const float* x, std::int64_t count) noexcept;
+void normalize(const float* x, double mean, float scale, const float* gamma, const float* beta, std::int64_t count,
+               float* out) noexcept;
 void rotate_pairs(const float* x, const float* cos, const float* sin, std::int64_t count, float* out) noexcept;
 void silu(const float* x, std::int64_t count, float* out) noexcept;
 void add(const float* a, const float* b, std::int64_t count, float* out) noexcept;
@@ -59,7 +63,10 @@ constexpr Kernels table(std::string_view isa, std::int64_t packed_bytes, std::in
           .pack_int8 = pack_int8,
           .int8_least_rows = int8_least_rows,
           .matmul_int8_tile_columns = matmul_int8_tile_columns,
-          .rms_norm = rms_norm,
+          .sum_of_squares = sum_of_squares,
+          .scale_row = scale_row,
+          .moments = moments,
+          .normalize = normalize,
           .rotate_pairs = rotate_pairs,
           .silu = silu,
           .add = add,

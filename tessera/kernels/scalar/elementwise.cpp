@@ -4,14 +4,6 @@
 
 namespace tessera::kernels::scalar {
 
-void rms_norm(const float* x, const float* gamma, float epsilon, std::int64_t count, float* out) noexcept {
-  double sum = 0;
-  for (std::int64_t i = 0; i < count; ++i) sum += static_cast<double>(x[i]) * x[i];
-  const auto mean = static_cast<float>(sum / static_cast<double>(count));
-  const float scale = 1.0F / std::sqrt(mean + epsilon);
-  for (std::int64_t i = 0; i < count; ++i) out[i] = x[i] * scale * gamma[i];
-}
-
 void rotate_pairs(const float* x, const float* cos, const float* sin, std::int64_t count, float* out) noexcept {
   for (std::int64_t i = 0; i + 1 < count; i += 2) {
     const float even = x[i];

@@ -1,5 +1,6 @@
 #include "tessera/ops/normalization/rms_norm.hpp"
 
+#include "tessera/ops/normalization/norm_rows.hpp"
 #include "tessera/runtime/thread_scratch.hpp"
 
 namespace tessera::ops {
@@ -7,15 +8,10 @@ namespace tessera::ops {
 Tensor rms_norm(const Tensor& input_tensor, const Tensor& weight, const RmsNormOptions& options) {
   require_tile("rms_norm", "input_tensor", input_tensor);
   require_tile("rms_norm", "weight", weight);
-  require_same_device("rms_norm", {{"input_tensor", input_tensor}, {"weight", weight}});
+  require_parameters("rms_norm", {weight, {}}, input_tensor);
+  const Tensor output =
+      norm_output("rms_norm", input_tensor, input_tensor.shape(), options.dtype, options.memory_config);
   const std::int64_t width = input_tensor.shape()[-1];
-  require_shape("rms_norm", "weight", weight, {1, 1, 1, width});
-  require_float("rms_norm", options.dtype.value_or(input_tensor.dtype()));
-  runtime::MeshDevice& device = input_tensor.device();
-  const TensorSpec spec{input_tensor.shape(), options.dtype.value_or(input_tensor.dtype()), Layout::TILE,
-                        options.memory_config.value_or(input_tensor.memory_config())};
-  Tensor output = Tensor::allocate(device, spec, "rms_norm");
-
   const auto body = [in = input_tensor.view(), gamma = weight.view(), out = output.view(), width,
                      epsilon = options.epsilon](std::int64_t chip, std::int64_t matrix, std::int64_t row) {
     const kernels::Kernels& isa = kernels::kernels();
@@ -23,11 +19,11 @@ Tensor rms_norm(const Tensor& input_tensor, const Tensor& weight, const RmsNormO
     float* const g = x + width;
     isa.load_row(in.tiles(chip, matrix), row, 0, width, x);
     isa.load_row(gamma.tiles(chip), 0, 0, width, g);
-    isa.rms_norm(x, g, epsilon, width, x);
+    isa.scale_row(x, g, rms_scale(isa.sum_of_squares(x, width), width, epsilon), width, x);
     isa.store_row(out.tiles(chip, matrix), row, x, width);
   };
   launch(
-      device, {.name = "rms_norm", .stages = {for_each_row(output, body)}},
+      output.device(), {.name = "rms_norm", .stages = {for_each_row(output, body)}},
       {{"input_tensor", input_tensor}, {"weight", weight}}, {{"output", output}}, [&] {
         return OpDetails{{{"epsilon", double{options.epsilon}}}, {.vector_flops = 4 * input_tensor.shape().volume()}};
       });

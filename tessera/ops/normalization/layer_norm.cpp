@@ -1,0 +1,33 @@
+#include "tessera/ops/normalization/layer_norm.hpp"
+
+#include "tessera/ops/normalization/norm_rows.hpp"
+#include "tessera/runtime/thread_scratch.hpp"
+
+namespace tessera::ops {
+
+Tensor layer_norm(const Tensor& input_tensor, const LayerNormOptions& options) {
+  require_tile("layer_norm", "input_tensor", input_tensor);
+  const NormParameters parameters{options.weight, options.bias};
+  require_parameters("layer_norm", parameters, input_tensor);
+  const Tensor output =
+      norm_output("layer_norm", input_tensor, input_tensor.shape(), options.dtype, options.memory_config);
+  const std::int64_t width = input_tensor.shape()[-1];
+  const auto body = [in = input_tensor.view(), rows = ParameterRows(parameters), out = output.view(), width,
+                     epsilon = options.epsilon](std::int64_t chip, std::int64_t matrix, std::int64_t row) {
+    const kernels::Kernels& isa = kernels::kernels();
+    float* const x = runtime::thread_scratch(3 * width);
+    isa.load_row(in.tiles(chip, matrix), row, 0, width, x);
+    const auto [gamma, beta] = rows.load(chip, width, x + width);
+    const auto [mean, scale] = mean_and_scale(isa.moments(x, width), width, epsilon);
+    isa.normalize(x, mean, scale, gamma, beta, width, x);
+    isa.store_row(out.tiles(chip, matrix), row, x, width);
+  };
+  launch(
+      output.device(), {.name = "layer_norm", .stages = {for_each_row(output, body)}},
+      {{"input_tensor", input_tensor}, {"weight", options.weight}, {"bias", options.bias}}, {{"output", output}}, [&] {
+        return OpDetails{{{"epsilon", double{options.epsilon}}}, {.vector_flops = 7 * input_tensor.shape().volume()}};
+      });
+  return output;
+}
+
+} // namespace tessera::ops
