@@ -41,6 +41,18 @@ void pin(pthread_t thread, int place) {
   ::pthread_setaffinity_np(thread, sizeof set, &set);
 }
 
+/// Counts one thread at work while it lives.
+class AtWork {
+ public:
+  explicit AtWork(std::atomic<int>& active) : active_(active) { active_.fetch_add(1, std::memory_order_relaxed); }
+  ~AtWork() { active_.fetch_sub(1, std::memory_order_relaxed); }
+  AtWork(const AtWork&) = delete;
+  AtWork& operator=(const AtWork&) = delete;
+
+ private:
+  std::atomic<int>& active_;
+};
+
 } // namespace
 
 void pin_this_thread(int place) {
@@ -111,23 +123,31 @@ void ThreadPool::run_unit(Job& job, std::int64_t unit) {
   }
 }
 
+std::int64_t ThreadPool::take_unit(Job& job, std::size_t own_share) {
+  std::int64_t unit = job.shares[own_share].take_first();
+  for (std::size_t i = 1; unit < 0 && i < job.shares.size(); ++i)
+    unit = job.shares[(own_share + i) % job.shares.size()].take_last();
+  return unit;
+}
+
 void ThreadPool::run(Job& job, std::size_t place, int thread) {
   // The same share for the same thread, job after job: where memory belongs to processors, a thread finds near what it
   // wrote before.
   const std::size_t own_share = static_cast<std::size_t>(thread) % job.shares.size();
   WorkSpan& span = job.shares[place].span;
   if (job.timed) span = {.thread = thread, .begin = Clock::now(), .end = {}};
-  for (std::int64_t unit = job.shares[own_share].take_first(); unit >= 0; unit = job.shares[own_share].take_first())
+  const auto may_stay = [&] { return thread == 0 || active_.load(std::memory_order_relaxed) <= threads(); };
+  while (may_stay()) {
+    const std::int64_t unit = take_unit(job, own_share);
+    if (unit < 0) break;
     run_unit(job, unit);
-  for (std::size_t i = 1; i < job.shares.size(); ++i) {
-    Share& other = job.shares[(own_share + i) % job.shares.size()];
-    for (std::int64_t unit = other.take_last(); unit >= 0; unit = other.take_last()) run_unit(job, unit);
   }
   if (job.timed) span.end = Clock::now();
 }
 
 void ThreadPool::parallel_for(std::int64_t units, int max_threads, const std::function<void(std::int64_t)>& body,
                               WorkTimes* times) {
+  const AtWork at_work(active_);
   const auto useful = static_cast<int>(std::min<std::int64_t>({units, max_threads, threads()}));
   if (useful <= 1) {
     for (std::int64_t unit = 0; unit < units; ++unit) body(unit);
@@ -144,12 +164,14 @@ void ThreadPool::parallel_for(std::int64_t units, int max_threads, const std::fu
     job.shares[static_cast<std::size_t>(i)].set(static_cast<std::uint32_t>(units * i / useful),
                                                 static_cast<std::uint32_t>(units * (i + 1) / useful));
   }
+  // Workers are asked only when one may come: waking one costs as much as a small job.
+  const bool ask = !is_full();
   {
     std::lock_guard lock(mutex_);
     jobs_.push_back(&job);
-    posted_.fetch_add(1, std::memory_order_release);
+    if (ask) posted_.fetch_add(1, std::memory_order_release);
   }
-  wake_.notify_all();
+  if (ask) wake_.notify_all();
   run(job, 0, 0);
   {
     std::lock_guard lock(mutex_);
@@ -171,11 +193,13 @@ void ThreadPool::parallel_for(std::int64_t units, int max_threads, const std::fu
 }
 
 ThreadPool::Job* ThreadPool::take_job() {
+  if (is_full()) return nullptr;
   for (Job* job : jobs_) {
     const bool work_left = std::ranges::any_of(job->shares, [](const Share& share) { return !share.empty(); });
     if (job->helpers_wanted > 0 && work_left) {
       --job->helpers_wanted;
       job->helping.fetch_add(1, std::memory_order_relaxed);
+      active_.fetch_add(1, std::memory_order_relaxed);
       return job;
     }
   }
@@ -188,9 +212,11 @@ void ThreadPool::work(int thread) {
     if (Job* job = take_job()) {
       lock.unlock();
       run(*job, static_cast<std::size_t>(job->joined.fetch_add(1, std::memory_order_relaxed)), thread);
+      active_.fetch_sub(1, std::memory_order_relaxed);
       job->helping.fetch_sub(1, std::memory_order_release);
       const std::uint64_t seen = posted_.load(std::memory_order_acquire);
-      for (int spin = 0; spin < kSpins && posted_.load(std::memory_order_acquire) == seen && !stop_spinning_; ++spin)
+      for (int spin = 0;
+           spin < kSpins && posted_.load(std::memory_order_acquire) == seen && !stop_spinning_ && !is_full(); ++spin)
         spin_pause();
       lock.lock();
     } else {

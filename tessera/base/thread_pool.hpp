@@ -40,7 +40,9 @@ struct WorkTimes {
 };
 
 /// Worker threads that share out numbered units of work. The caller of `parallel_for` works too, so a pool of two
-/// threads owns one. Several threads may call `parallel_for` at the same time; idle workers help any of them.
+/// threads owns one. Several threads may call `parallel_for` at the same time: workers help any of them as long as
+/// callers and workers together are no more than the pool's threads, and leave between two units when they are more. So
+/// one caller has all threads, and as many callers as threads have one each.
 class ThreadPool {
  public:
   /// `threads` counts the caller: 1 means that everything runs on the calling thread. REQUIRES: threads >= 1.
@@ -53,6 +55,8 @@ class ThreadPool {
   static ThreadPool& shared();
 
   int threads() const { return static_cast<int>(workers_.size()) + 1; }
+  /// Whether all threads are at work: who waits for something had better sleep.
+  bool is_full() const { return active_.load(std::memory_order_relaxed) >= threads(); }
 
   /// Binds worker i, from 1 on, to processor i of those that the process may use; the callers of parallel_for are for
   /// processor 0. A worker begins each job with the same share, so that with its processor it stays near the memory
@@ -99,14 +103,17 @@ class ThreadPool {
     std::exception_ptr error; // written by the first to set `failed`
   };
 
-  static void run(Job& job, std::size_t place, int thread);
+  void run(Job& job, std::size_t place, int thread);
   static void run_unit(Job& job, std::int64_t unit);
+  /// A unit of the job for a thread whose share is number `own_share`, or -1.
+  static std::int64_t take_unit(Job& job, std::size_t own_share);
   Job* take_job(); // REQUIRES: mutex_ is held
   void work(int thread);
 
   std::mutex mutex_;
   std::condition_variable wake_;
   std::vector<Job*> jobs_;               // guarded by mutex_: jobs that want helpers
+  std::atomic<int> active_{0};           // callers of parallel_for and workers that help
   std::atomic<std::uint64_t> posted_{0}; // number of jobs ever posted: what an idle worker spins on
   bool stopping_ = false;                // guarded by mutex_
   std::atomic<bool> stop_spinning_{false};

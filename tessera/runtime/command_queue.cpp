@@ -15,7 +15,8 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr std::int64_t kScratchAlignment = 64;
-// A queue that has run dry looks this often for the next command before it sleeps, as the pool's workers do.
+// A queue that has run dry looks this often for the next command before it sleeps, as the pool's workers do; where all
+// threads have work of other queues it sleeps at once.
 constexpr int kSpins = 5000;
 
 std::exception_ptr failure(std::string_view place, std::string_view cause) {
@@ -137,7 +138,9 @@ void CommandQueue::dispatch() {
 
 bool CommandQueue::take(std::vector<Command>& batch) {
   const std::uint64_t seen = ended_.load(std::memory_order_relaxed);
-  for (int spin = 0; spin < kSpins && posted_.load(std::memory_order_acquire) == seen && !stopping_; ++spin)
+  const base::ThreadPool& pool = base::ThreadPool::shared();
+  for (int spin = 0; spin < kSpins && posted_.load(std::memory_order_acquire) == seen && !stopping_ && !pool.is_full();
+       ++spin)
     base::spin_pause();
   std::unique_lock lock(mutex_);
   work_.wait(lock, [this] { return stopping_ || !pending_.empty(); });

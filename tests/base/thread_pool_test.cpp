@@ -9,6 +9,7 @@
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <memory>
 #include <mutex>
 #include <set>
 #include <thread>
@@ -151,6 +152,98 @@ TEST(ThreadPool, UsesAtMostTheThreadsAskedFor) {
     --running;
   });
   EXPECT_LE(most, 2);
+}
+
+/// A thread that calls parallel_for, from its construction until `leave`.
+class OtherCaller {
+ public:
+  explicit OtherCaller(ThreadPool& pool)
+      : thread_([this, &pool] {
+          pool.parallel_for(1, 1, [this](std::int64_t) {
+            inside_.store(true);
+            inside_.notify_all();
+            leave_.wait(false);
+          });
+        }) {
+    inside_.wait(false);
+  }
+  ~OtherCaller() { leave(); }
+  OtherCaller(const OtherCaller&) = delete;
+  OtherCaller& operator=(const OtherCaller&) = delete;
+  void leave() {
+    leave_ = true;
+    leave_.notify_all();
+    if (thread_.joinable()) thread_.join();
+  }
+
+ private:
+  std::atomic<bool> inside_ = false;
+  std::atomic<bool> leave_ = false;
+  std::thread thread_;
+};
+
+/// Runs units until two threads are in one at the same time.
+bool meets_a_helper(ThreadPool& pool) {
+  std::atomic<int> present = 0;
+  std::atomic<bool> met = false;
+  const auto give_up = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+  pool.parallel_for(2, 2, [&](std::int64_t) {
+    ++present;
+    while (present < 2 && std::chrono::steady_clock::now() < give_up) std::this_thread::yield();
+    met = present == 2;
+  });
+  return met;
+}
+
+TEST(ThreadPool, AsManyCallersAsThreadsHaveOneEach) {
+  ThreadPool pool(2);
+  EXPECT_FALSE(pool.is_full());
+  for (int round = 0; round < 20; ++round) {
+    ASSERT_TRUE(meets_a_helper(pool));
+    OtherCaller other(pool);
+    std::set<std::thread::id> threads; // no lock: that there is one thread is what is tested
+    bool full = true;
+    pool.parallel_for(1000, 2, [&](std::int64_t) {
+      threads.insert(std::this_thread::get_id());
+      full = full && pool.is_full();
+    });
+    EXPECT_EQ(threads, std::set{std::this_thread::get_id()});
+    EXPECT_TRUE(full);
+  }
+}
+
+TEST(ThreadPool, MoreCallersThanThreadsAllComeToTheirEnd) {
+  ThreadPool pool(2);
+  OtherCaller first(pool);
+  OtherCaller second(pool);
+  OtherCaller third(pool);
+  EXPECT_THAT(run_counted(pool, 100, 2), Each(1));
+}
+
+TEST(ThreadPool, AHelperLeavesForAnotherCaller) {
+  ThreadPool pool(2);
+  std::unique_ptr<OtherCaller> other;
+  std::atomic<int> present = 0;
+  std::atomic<bool> go_on = false;
+  std::mutex mutex;
+  std::vector<std::thread::id> after; // of the units that began once the other caller was there
+  pool.parallel_for(100, 2, [&](std::int64_t) {
+    if (go_on) {
+      std::lock_guard lock(mutex);
+      after.push_back(std::this_thread::get_id());
+      return;
+    }
+    if (++present == 2) {
+      other = std::make_unique<OtherCaller>(pool);
+      go_on = true;
+      go_on.notify_all();
+    }
+    go_on.wait(false);
+  });
+  EXPECT_EQ(after.size(), 98U);
+  EXPECT_THAT(after, Each(std::this_thread::get_id()));
+  other.reset();
+  EXPECT_TRUE(meets_a_helper(pool)); // and comes back
 }
 
 TEST(ThreadPool, BodiesMayShareOutWorkThemselves) {
