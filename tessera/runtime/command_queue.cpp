@@ -44,7 +44,7 @@ CommandQueue::CommandQueue(MeshDevice& device, const Options& options)
       id_(options.id),
       chips_(options.chips),
       threads_(options.threads),
-      pin_thread_(options.pin_thread),
+      processor_(options.processor),
       record_only_(options.record_only) {
   if (!record_only_) dispatcher_ = std::thread([this] { dispatch(); });
 }
@@ -71,6 +71,7 @@ void CommandQueue::require_no_capture(std::string_view tried) const {
 }
 
 void CommandQueue::submit(Program program) {
+  device_.submeshes_.require_none(program.name, device_.name());
   if (capture_ != nullptr) {
     if (program.kind != ProgramKind::OP) require_no_capture(program.name);
     base::require(program.key == 0 || device_.program_cache().contains(program.key),
@@ -85,6 +86,7 @@ void CommandQueue::submit(Program program) {
 }
 
 void CommandQueue::enqueue_replay(std::shared_ptr<const TracePrograms> trace) {
+  device_.submeshes_.require_none("execute_trace", device_.name());
   require_no_capture("execute_trace");
   push({.replay = std::move(trace), .number = static_cast<std::uint64_t>(++replays_)});
 }
@@ -123,7 +125,7 @@ void CommandQueue::record_only(const Command& command) {
 }
 
 void CommandQueue::dispatch() {
-  if (pin_thread_) base::pin_this_thread(id_);
+  if (processor_ >= 0) base::pin_this_thread(processor_);
   std::vector<Command> batch; // changes places with pending_, so that both keep their capacity
   while (take(batch)) {
     for (Command& command : batch) {

@@ -27,7 +27,7 @@ class CommandQueue {
     int id = 0;
     std::int64_t chips = 1;
     int threads = 1;
-    bool pin_thread = false;  ///< binds the queue's thread to processor `id`
+    int processor = -1;       ///< to which the queue's thread is bound; -1: to none
     bool record_only = false; ///< nothing runs: observers see the records, and that is all
   };
   CommandQueue(MeshDevice& device, const Options& options);
@@ -116,7 +116,7 @@ class CommandQueue {
   const int id_;
   const std::int64_t chips_;
   const int threads_;
-  const bool pin_thread_;
+  const int processor_;
   const bool record_only_;
   std::vector<QueueObserver*> observers_; // changed only while the queue is idle
   TracePrograms* capture_ = nullptr;      // host thread only

@@ -10,9 +10,9 @@
 namespace tessera::runtime {
 namespace {
 
-BankAllocator::Layout dram_layout(const BoardSpec& board) {
+BankAllocator::Layout dram_layout(const BoardSpec& board, const std::string& device) {
   return {.name = "DRAM",
-          .board = board.name,
+          .board = device,
           .banks = board.arch.dram_banks,
           .begin = 0,
           .end = board.arch.dram_bytes_per_bank,
@@ -20,9 +20,9 @@ BankAllocator::Layout dram_layout(const BoardSpec& board) {
           .direction = BankAllocator::Direction::BOTTOM_UP};
 }
 
-BankAllocator::Layout l1_layout(const BoardSpec& board) {
+BankAllocator::Layout l1_layout(const BoardSpec& board, const std::string& device) {
   return {.name = "L1",
-          .board = board.name,
+          .board = device,
           .banks = board.arch.worker_cores(),
           .begin = board.arch.l1_reserved_bytes_per_core,
           .end = board.arch.l1_bytes_per_core,
@@ -43,11 +43,15 @@ std::shared_ptr<MeshDevice> MeshDevice::open(MeshDeviceOptions options) {
                 "[open device] trace_region_size must be 0 (as needed) or more bytes; received {}",
                 options.trace_region_size);
   if (options.threads == 0) options.threads = base::ThreadPool::shared().threads();
-  return std::shared_ptr<MeshDevice>(new MeshDevice(std::move(options)));
+  std::string name = options.board.name;
+  return std::shared_ptr<MeshDevice>(new MeshDevice(std::move(options), std::move(name), 0));
 }
 
-MeshDevice::MeshDevice(MeshDeviceOptions options)
-    : options_(std::move(options)), dram_(dram_layout(options_.board)), l1_(l1_layout(options_.board)) {
+MeshDevice::MeshDevice(MeshDeviceOptions options, std::string name, int number)
+    : options_(std::move(options)),
+      name_(std::move(name)),
+      dram_(dram_layout(options_.board, name_)),
+      l1_(l1_layout(options_.board, name_)) {
   if (options_.mode == RunMode::EXECUTE) {
     const ArchSpec& arch = options_.board.arch;
     dram_memory_ = DeviceMemory(chips(), arch.dram_banks, arch.dram_bytes_per_bank);
@@ -56,17 +60,55 @@ MeshDevice::MeshDevice(MeshDeviceOptions options)
   if (options_.trace_region_size > 0) allocate_trace_memory(options_.trace_region_size, "trace region");
   if (options_.pin_threads) base::ThreadPool::shared().pin_workers();
   for (int id = 0; id < options_.command_queues; ++id) {
+    const int processor = number * options_.command_queues + id;
     queues_.push_back(
         std::make_unique<CommandQueue>(*this, CommandQueue::Options{.id = id,
                                                                     .chips = chips(),
                                                                     .threads = options_.threads,
-                                                                    .pin_thread = options_.pin_threads,
+                                                                    .processor = options_.pin_threads ? processor : -1,
                                                                     .record_only = options_.mode == RunMode::RECORD}));
   }
 }
 
 MeshDevice::~MeshDevice() {
   for (const auto& queue : queues_) queue->stop(); // before any ends: one may wait for another
+}
+
+std::shared_ptr<MeshDevice> MeshDevice::create_submesh(std::int64_t rows, std::int64_t columns, std::int64_t first_row,
+                                                       std::int64_t first_column) {
+  const MeshRegion region{rows, columns, first_row, first_column};
+  submeshes_.require_free(name_, board(), region);
+  {
+    std::lock_guard lock(allocation_mutex_);
+    for (const BankAllocator* allocator : {&dram_, &l1_}) {
+      for (const auto& [address, allocation] : allocator->allocations()) {
+        base::require(
+            allocation.label.kind == MemoryKind::TRACE,
+            "[create_submesh] a mesh without tensors is required; {} holds {}; free it before the mesh is cut", name_,
+            allocation.label.name);
+      }
+    }
+  }
+  MeshDeviceOptions options = options_;
+  options.board.mesh_rows = rows;
+  options.board.mesh_columns = columns;
+  const auto number = static_cast<int>(submeshes_.count());
+  const std::shared_ptr<MeshDevice> submesh(new MeshDevice(std::move(options), name_ + to_string(region), number));
+  submesh->parent_ = shared_from_this();
+  submeshes_.add(region, submesh);
+  return submesh;
+}
+
+std::vector<std::shared_ptr<MeshDevice>> MeshDevice::create_submeshes(std::int64_t rows, std::int64_t columns) {
+  base::require(rows >= 1 && columns >= 1 && board().mesh_rows % rows == 0 && board().mesh_columns % columns == 0,
+                "[create_submeshes] extents that divide the {}x{} of {} are required; received {}x{}",
+                board().mesh_rows, board().mesh_columns, name_, rows, columns);
+  std::vector<std::shared_ptr<MeshDevice>> result;
+  for (std::int64_t row = 0; row < board().mesh_rows; row += rows) {
+    for (std::int64_t column = 0; column < board().mesh_columns; column += columns)
+      result.push_back(create_submesh(rows, columns, row, column));
+  }
+  return result;
 }
 
 std::shared_ptr<Buffer> MeshDevice::allocate(const TensorSpec& spec, std::string_view name) {
@@ -97,6 +139,7 @@ std::shared_ptr<Buffer> MeshDevice::allocate_alias(const TensorSpec& spec, std::
 
 std::shared_ptr<Buffer> MeshDevice::take_memory(const TensorSpec& spec, std::string_view name, const Sharing& sharing,
                                                 std::shared_ptr<const Buffer> original) {
+  submeshes_.require_none("allocate", name_);
   validate(spec);
   base::require<base::Unsupported>(spec.memory_config.memory_layout == TensorMemoryLayout::INTERLEAVED,
                                    "[allocate] INTERLEAVED placement is required; received {}",

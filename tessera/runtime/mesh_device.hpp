@@ -17,6 +17,7 @@
 #include "tessera/runtime/device_memory.hpp"
 #include "tessera/runtime/event.hpp"
 #include "tessera/runtime/host_bytes.hpp"
+#include "tessera/runtime/submesh.hpp"
 #include "tessera/runtime/trace.hpp"
 #include "tessera/spec/board_spec.hpp"
 #include "tessera/spec/tensor_spec.hpp"
@@ -49,7 +50,18 @@ class MeshDevice : public std::enable_shared_from_this<MeshDevice> {
   static std::shared_ptr<MeshDevice> open(MeshDeviceOptions options = {});
   ~MeshDevice();
 
+  /// A device of its own over some of the chips, with the same options: its memory, queues, traces and program cache.
+  /// While a submesh lives, its parent may neither allocate nor enqueue. Throws InvalidArgument for chips that the mesh
+  /// lacks or another submesh has, and while the mesh holds tensors.
+  std::shared_ptr<MeshDevice> create_submesh(std::int64_t rows, std::int64_t columns, std::int64_t first_row = 0,
+                                             std::int64_t first_column = 0);
+  /// The whole mesh in equal parts, in row-major order. Throws InvalidArgument too unless they fit without a rest.
+  std::vector<std::shared_ptr<MeshDevice>> create_submeshes(std::int64_t rows, std::int64_t columns);
+
+  /// The board with the mesh's own shape.
   const BoardSpec& board() const { return options_.board; }
+  /// For messages and reports: the board's name, and of a submesh where it lies: "t3000[0,0 1x4]".
+  const std::string& name() const { return name_; }
   std::int64_t chips() const { return options_.board.chips(); }
   RunMode mode() const { return options_.mode; }
   std::int64_t trace_region_size() const { return options_.trace_region_size; }
@@ -119,12 +131,13 @@ class MeshDevice : public std::enable_shared_from_this<MeshDevice> {
 
  private:
   friend class Buffer;
+  friend class CommandQueue;
   friend class Scope;
   friend class MemoryKindScope;
   friend class QueueScope;
   friend class TraceTable;
 
-  explicit MeshDevice(MeshDeviceOptions options);
+  MeshDevice(MeshDeviceOptions options, std::string name, int number);
   BankAllocator& allocator_of(BufferType type) { return type == BufferType::DRAM ? dram_ : l1_; }
   std::shared_ptr<Buffer> take_memory(const TensorSpec& spec, std::string_view name, const Sharing& sharing,
                                       std::shared_ptr<const Buffer> original);
@@ -142,6 +155,9 @@ class MeshDevice : public std::enable_shared_from_this<MeshDevice> {
   void wait_for_command(int queue, int other, std::uint64_t number);
 
   MeshDeviceOptions options_;
+  const std::string name_;
+  std::shared_ptr<MeshDevice> parent_; // of a submesh
+  SubmeshTable submeshes_;
   mutable std::mutex allocation_mutex_; // a buffer's last owner may be an observer on the queue's thread
   BankAllocator dram_;
   BankAllocator l1_;
