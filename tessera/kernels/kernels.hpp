@@ -190,6 +190,11 @@ struct Kernels {
   void (*rotate_pairs)(const float* x, const float* cos, const float* sin, std::int64_t count, float* out) noexcept;
   /// out = x / (1 + exp(-x)). out may be x.
   void (*silu)(const float* x, std::int64_t count, float* out) noexcept;
+  /// out = x / 2 (1 + erf(x / sqrt(2))) within 5 ulp (Hendrycks and Gimpel, "Gaussian Error Linear Units"). out may be
+  /// x.
+  void (*gelu)(const float* x, std::int64_t count, float* out) noexcept;
+  /// Its approximation x / 2 (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))), within 2^-22 |x|. out may be x.
+  void (*gelu_tanh)(const float* x, std::int64_t count, float* out) noexcept;
   /// out = a + b; out may be a or b.
   void (*add)(const float* a, const float* b, std::int64_t count, float* out) noexcept;
   /// out = a * b; out may be a or b.

@@ -97,5 +97,64 @@ TEST_F(Elementwise, SiluTakesEverySize) {
   }
 }
 
+TEST_F(Elementwise, GeluIsAccurate) {
+  // Over the whole range where the result is a normal number. exp within 1 ulp, a polynomial, two divisions and four
+  // products: 5 ulp.
+  std::vector<float> x;
+  for (double value = -12.9; value <= 20; value += 0.00011) x.push_back(static_cast<float>(value));
+  for (double value = 1e-30; value <= 1e30; value *= 1.7) {
+    x.push_back(static_cast<float>(value));
+    if (value < 1) x.push_back(static_cast<float>(-value));
+  }
+  std::vector<float> y(x.size());
+  tested->gelu(x.data(), std::ssize(x), y.data());
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    const double value = x[i];
+    ASSERT_LE(ulps(y[i], 0.5 * value * std::erfc(-value / std::sqrt(2.0))), 5.0) << "x = " << value;
+  }
+}
+
+TEST_F(Elementwise, GeluByTanhIsAccurate) {
+  std::vector<float> x;
+  for (double value = -15; value <= 20; value += 0.00011) x.push_back(static_cast<float>(value));
+  std::vector<float> y(x.size());
+  tested->gelu_tanh(x.data(), std::ssize(x), y.data());
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    const double value = x[i];
+    const double u = std::sqrt(2.0 / M_PI) * (value + 0.044715 * value * value * value);
+    ASSERT_NEAR(y[i], 0.5 * value * (1 + std::tanh(u)), 0x1p-22 * std::abs(value)) << "x = " << value;
+  }
+}
+
+TEST_F(Elementwise, GeluAgreesWithTheOracleOnSpecialValues) {
+  const float inf = std::numeric_limits<float>::infinity();
+  const std::vector<float> x = {0.0F, -0.0F, inf, -inf, std::nanf(""), 100.0F, 1e30F, -100.0F, -1e30F, 1e-40F, -1e-40F};
+  for (const auto gelu : {&Kernels::gelu, &Kernels::gelu_tanh}) {
+    std::vector<float> expected(x.size());
+    std::vector<float> actual(x.size());
+    (oracle->*gelu)(x.data(), std::ssize(x), expected.data());
+    (tested->*gelu)(x.data(), std::ssize(x), actual.data());
+    EXPECT_EQ(bits_of(actual), bits_of(expected));
+  }
+}
+
+TEST_F(Elementwise, GeluTakesEverySize) {
+  const std::vector<float> x = normals(kMostSizes + 1, 3.0F);
+  for (const auto gelu : {&Kernels::gelu, &Kernels::gelu_tanh}) {
+    for (std::int64_t count = 0; count <= kMostSizes; ++count) {
+      std::vector<float> actual(static_cast<std::size_t>(count + 2), 7.0F);
+      std::vector<float> expected = actual;
+      (tested->*gelu)(x.data() + 1, count, actual.data() + 1);
+      (oracle->*gelu)(x.data() + 1, count, expected.data() + 1);
+      EXPECT_EQ(actual.back(), 7.0F);
+      for (std::size_t i = 0; i < actual.size(); ++i)
+        ASSERT_NEAR(actual[i], expected[i], 3e-6 * std::abs(x[i]) + 1e-30);
+      std::vector<float> in_place(x.begin() + 1, x.end());
+      (tested->*gelu)(in_place.data(), count, in_place.data());
+      ASSERT_TRUE(std::equal(in_place.begin(), in_place.begin() + count, actual.begin() + 1));
+    }
+  }
+}
+
 } // namespace
 } // namespace tessera::kernels

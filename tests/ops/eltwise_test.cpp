@@ -1,4 +1,5 @@
 #include "tessera/ops/eltwise/binary.hpp"
+#include "tessera/ops/eltwise/unary.hpp"
 #include "tests/ops/ops_fixture.hpp"
 
 namespace tessera::ops {
@@ -58,7 +59,58 @@ TEST_P(EltwiseOfFormat, SiluGateAgreesWithDoublePrecision) {
   }
 }
 
+/// GELU in double precision, and the error that tessera/kernels states for it.
+Expected naive_gelu(double x, bool by_tanh) {
+  if (!by_tanh) {
+    const double value = 0.5 * x * std::erfc(-x / std::sqrt(2.0));
+    return {value, 10 * kHalfUlp * std::fabs(value)};
+  }
+  const double u = std::sqrt(2.0 / M_PI) * (x + 0.044715 * x * x * x);
+  return {0.5 * x * (1.0 + std::tanh(u)), 0x1p-22 * std::fabs(x)};
+}
+
+TEST_P(EltwiseOfFormat, GeluAgreesWithDoublePrecision) {
+  for (const Shape& shape : kShapes) {
+    const HostTensor x = random_values(shape, 5, 2.0F);
+    const Tensor input = upload(x, GetParam());
+    for (const bool by_tanh : {false, true}) {
+      std::vector<Expected> expected;
+      for (const float value : rounded(x, GetParam()).data) expected.push_back(naive_gelu(value, by_tanh));
+      const Tensor wide = gelu(input, {.fast_and_approximate_mode = by_tanh, .dtype = DataType::FLOAT32});
+      expect_close(to_host(wide), expected, DataType::FLOAT32);
+      expect_zero_padding(wide);
+      const Tensor y = gelu(input, {.fast_and_approximate_mode = by_tanh});
+      EXPECT_EQ(bits_of(to_host(y)), bits_of(rounded(to_host(wide), GetParam())));
+      expect_zero_padding(y);
+    }
+  }
+}
+
+TEST_P(EltwiseOfFormat, AGateByGeluIsTheProductWithGelu) {
+  for (const Shape& shape : kShapes) {
+    const Tensor a = upload(random_values(shape, 3, 2.0F), GetParam());
+    const Tensor b = upload(random_values(shape, 4), GetParam());
+    for (const bool by_tanh : {false, true}) {
+      const Tensor gated = mul(a, b, {.input_tensor_a_activation = by_tanh ? Activation::GELU_TANH : Activation::GELU});
+      const Tensor wide = gelu(a, {.fast_and_approximate_mode = by_tanh, .dtype = DataType::FLOAT32});
+      EXPECT_EQ(bits_of(to_host(gated)), bits_of(to_host(mul(wide, b, {.dtype = GetParam()}))));
+      expect_zero_padding(gated);
+    }
+  }
+}
+
 using EltwiseTest = OpsTest;
+
+TEST_F(EltwiseTest, TheTwoFormsOfGeluDiffer) {
+  const Tensor x = upload({{1, 2}, {2.0F, -2.0F}}, DataType::FLOAT32);
+  EXPECT_NEAR(to_host(gelu(x)).data[1], -0.0455003, 1e-7);
+  EXPECT_NEAR(to_host(gelu(x, {.fast_and_approximate_mode = true})).data[1], -0.0454023, 1e-7);
+}
+
+TEST_F(EltwiseTest, RefusesWhatGeluCannotTake) {
+  EXPECT_INVALID(gelu(Tensor()), "[gelu] input_tensor must be a floating-point tensor");
+  EXPECT_INVALID(gelu(random({1, 1, 4, 64}, 1), {.dtype = DataType::UINT32}), "[gelu] dtype must be");
+}
 
 TEST_F(EltwiseTest, SiluOfLargeArgumentsIsTheArgumentOrZero) {
   const HostTensor a{{1, 4}, {200.0F, -200.0F, 0.0F, 1e30F}};

@@ -2,6 +2,7 @@
 
 #include "tessera/ops/data_movement/slice.hpp"
 #include "tessera/ops/eltwise/binary.hpp"
+#include "tessera/ops/eltwise/unary.hpp"
 #include "tessera/ops/embedding/embedding.hpp"
 #include "tessera/ops/kv_cache/paged_cache.hpp"
 #include "tessera/ops/matmul/linear.hpp"
@@ -88,6 +89,16 @@ TEST_F(RecordTest, EltwiseCountsAFlopForEachElementAndTheActivationsMore) {
   EXPECT_EQ(gate.name, "mul");
   EXPECT_GT(gate.work.vector_flops, 120);
   EXPECT_EQ(std::get<std::string>(attribute(gate, "input_tensor_a_activation")), "SILU");
+}
+
+TEST_F(RecordTest, GeluNamesItsForm) {
+  for (const bool fast : {false, true}) {
+    const OpRecord record = record_of([&] { gelu(allocate({1, 1, 3, 40}), {.fast_and_approximate_mode = fast}); });
+    EXPECT_EQ(record.name, "gelu");
+    EXPECT_THAT(names_of(record.inputs), ElementsAre("input_tensor"));
+    EXPECT_EQ(std::get<bool>(attribute(record, "fast_and_approximate_mode")), fast);
+    EXPECT_GT(record.work.vector_flops, 120);
+  }
 }
 
 TEST_F(RecordTest, RmsNormNamesItsEpsilon) {

@@ -116,6 +116,9 @@ inline VecI bits(Vec v) {
 inline Vec from_bits(VecI v) {
   return _mm256_castsi256_ps(v);
 }
+inline Vec negate(Vec v) {
+  return _mm256_xor_ps(v, broadcast(-0.0F));
+}
 /// To the nearest integer, ties to even.
 inline VecI round_to_int(Vec v) {
   return _mm256_cvtps_epi32(v);

@@ -115,6 +115,9 @@ inline VecI bits(Vec v) {
 inline Vec from_bits(VecI v) {
   return _mm512_castsi512_ps(v);
 }
+inline Vec negate(Vec v) {
+  return _mm512_xor_ps(v, broadcast(-0.0F));
+}
 /// To the nearest integer, ties to even.
 inline VecI round_to_int(Vec v) {
   return _mm512_cvtps_epi32(v);

@@ -29,6 +29,8 @@ void normalize(const float* x, double mean, float scale, const float* gamma, con
                float* out) noexcept;
 void rotate_pairs(const float* x, const float* cos, const float* sin, std::int64_t count, float* out) noexcept;
 void silu(const float* x, std::int64_t count, float* out) noexcept;
+void gelu(const float* x, std::int64_t count, float* out) noexcept;
+void gelu_tanh(const float* x, std::int64_t count, float* out) noexcept;
 void add(const float* a, const float* b, std::int64_t count, float* out) noexcept;
 void mul(const float* a, const float* b, std::int64_t count, float* out) noexcept;
 void block_maxima(const float* x, std::int64_t blocks, float* maxima) noexcept;
@@ -69,6 +71,8 @@ constexpr Kernels table(std::string_view isa, std::int64_t packed_bytes, std::in
           .normalize = normalize,
           .rotate_pairs = rotate_pairs,
           .silu = silu,
+          .gelu = gelu,
+          .gelu_tanh = gelu_tanh,
           .add = add,
           .mul = mul,
           .block_maxima = block_maxima,

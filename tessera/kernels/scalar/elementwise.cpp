@@ -17,6 +17,22 @@ void silu(const float* x, std::int64_t count, float* out) noexcept {
   for (std::int64_t i = 0; i < count; ++i) out[i] = x[i] / (1.0F + std::exp(-x[i]));
 }
 
+void gelu(const float* x, std::int64_t count, float* out) noexcept {
+  constexpr double kHalfRoot = 0.70710678118654752440;
+  for (std::int64_t i = 0; i < count; ++i) {
+    const auto value = static_cast<double>(x[i]);
+    out[i] = static_cast<float>(0.5 * value * std::erfc(-value * kHalfRoot));
+  }
+}
+
+void gelu_tanh(const float* x, std::int64_t count, float* out) noexcept {
+  constexpr double kRoot = 1.59576912160573071176; // sqrt(8 / pi)
+  for (std::int64_t i = 0; i < count; ++i) {
+    const auto value = static_cast<double>(x[i]);
+    out[i] = static_cast<float>(value / (1.0 + std::exp(-kRoot * (value + 0.044715 * value * value * value))));
+  }
+}
+
 void add(const float* a, const float* b, std::int64_t count, float* out) noexcept {
   for (std::int64_t i = 0; i < count; ++i) out[i] = a[i] + b[i];
 }

@@ -20,9 +20,9 @@ Tensor binary(std::string_view name, RowFunction kernels::Kernels::*function, co
                         options.memory_config.value_or(a.memory_config())};
   Tensor output = Tensor::allocate(device, spec, name);
 
-  const bool silu = options.input_tensor_a_activation == Activation::SILU;
-  const auto body = [a = a.view(), b = b.view(), out = output.view(), silu, function](const runtime::Unit& unit,
-                                                                                      const TileAt& tile) {
+  const Activation activation = options.input_tensor_a_activation;
+  const auto body = [a = a.view(), b = b.view(), out = output.view(), activation, function](const runtime::Unit& unit,
+                                                                                            const TileAt& tile) {
     const std::int64_t chip = unit.chip;
     const kernels::Kernels& isa = kernels::kernels();
     const std::int64_t count = tile.rows * kTileWidth;
@@ -30,14 +30,14 @@ Tensor binary(std::string_view name, RowFunction kernels::Kernels::*function, co
     float* const y = x + kTileElements;
     load_tile_rows(a.tiles(chip, tile.matrix), tile.row, tile.column, tile.rows, x);
     load_tile_rows(b.tiles(chip, tile.matrix), tile.row, tile.column, tile.rows, y);
-    if (silu) isa.silu(x, count, x);
+    apply(activation, count, x);
     (isa.*function)(x, y, count, x);
     isa.store_tile(out.tiles(chip, tile.matrix), tile.row, tile.column, tile.rows, x, kTileWidth);
   };
   launch(device, {.name = name, .stages = {for_each_tile(spec, body)}}, {{"input_tensor_a", a}, {"input_tensor_b", b}},
          {{"output", output}}, [&] {
-           return OpDetails{{{"input_tensor_a_activation", std::string(silu ? "SILU" : "NONE")}},
-                            {.vector_flops = (silu ? 5 : 1) * a.shape().volume()}};
+           return OpDetails{{{"input_tensor_a_activation", std::string(to_string(activation))}},
+                            {.vector_flops = (1 + flops_of(activation)) * a.shape().volume()}};
          });
   return output;
 }

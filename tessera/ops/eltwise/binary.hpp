@@ -2,12 +2,10 @@
 
 #include <optional>
 
+#include "tessera/ops/eltwise/activation.hpp"
 #include "tessera/ops/op.hpp"
 
 namespace tessera::ops {
-
-/// Functions that an op can apply to an operand as it reads it.
-enum class Activation { NONE, SILU };
 
 struct BinaryOptions {
   Activation input_tensor_a_activation = Activation::NONE; ///< applied to input_tensor_a first
@@ -17,7 +15,8 @@ struct BinaryOptions {
 
 /// Element-wise sum of two tensors of one shape, TILE layout, in fp32, rounded once.
 Tensor add(const Tensor& input_tensor_a, const Tensor& input_tensor_b, const BinaryOptions& options = {});
-/// Element-wise product; with SILU: silu(a) * b, the gate of SwiGLU (Shazeer, "GLU Variants Improve Transformer").
+/// Element-wise product; with SILU: silu(a) * b, the gate of SwiGLU; with GELU: of GeGLU (Shazeer, "GLU Variants
+/// Improve Transformer").
 Tensor mul(const Tensor& input_tensor_a, const Tensor& input_tensor_b, const BinaryOptions& options = {});
 
 } // namespace tessera::ops
