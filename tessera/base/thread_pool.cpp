@@ -59,7 +59,7 @@ void pin_this_thread(int place) {
   pin(::pthread_self(), place);
 }
 
-ThreadPool::ThreadPool(int threads) {
+ThreadPool::ThreadPool(int threads) : threads_(threads) {
   for (int i = 1; i < threads; ++i) workers_.emplace_back([this, i] { work(i); });
 }
 

@@ -54,7 +54,7 @@ class ThreadPool {
   /// The pool of the process, with one thread for each hardware thread.
   static ThreadPool& shared();
 
-  int threads() const { return static_cast<int>(workers_.size()) + 1; }
+  int threads() const { return threads_; }
   /// Whether all threads are at work: who waits for something had better sleep.
   bool is_full() const { return active_.load(std::memory_order_relaxed) >= threads(); }
 
@@ -110,6 +110,7 @@ class ThreadPool {
   Job* take_job(); // REQUIRES: mutex_ is held
   void work(int thread);
 
+  const int threads_; // a worker asks while others are still being made
   std::mutex mutex_;
   std::condition_variable wake_;
   std::vector<Job*> jobs_;               // guarded by mutex_: jobs that want helpers
