@@ -40,7 +40,7 @@ at::Tensor LanguageModel::forward(const at::Tensor& ids, double dropout) const {
         x, layers_[layer],
         {.model = description_, .rotary = rotary, .window = description_.windows[layer], .dropout = dropout});
   }
-  x = reference::rms_norm(x, outer_.final_norm, description_.norm_eps);
+  x = reference::norm(x, outer_.final_norm, description_);
   return at::linear(x, description_.tied ? outer_.embedding : outer_.lm_head);
 }
 

@@ -12,6 +12,7 @@ std::vector<std::string> CausalLM::module_names() const {
   std::vector<std::string> names{"embedding"};
   for (std::int64_t layer = 0; layer < info().layers; ++layer) {
     for (const char* part : {".input_norm", ".rope", ".attention", ".post_attention_norm", ".mlp", ""}) {
+      if (!info().mlp_norm && std::string_view(part) == ".post_attention_norm") continue;
       names.push_back(fmt::format("layers.{}{}", layer, part));
     }
   }

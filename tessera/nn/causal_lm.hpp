@@ -19,13 +19,14 @@ enum class Phase { DECODE, PREFILL };
 
 /// What callers need to know of a model.
 struct CausalLMInfo {
-  std::string family; ///< "llama", "mistral", "qwen2"
+  std::string family; ///< "falcon", "llama", "mistral", "qwen2"
   std::int64_t layers = 0;
   std::int64_t hidden_size = 0;     ///< E
   std::int64_t vocab_size = 0;      ///< V
   std::int64_t attention_width = 0; ///< Hq * D: the width of the "rope" module
   std::int64_t context = 0;         ///< positions that the KV cache holds for each user
   std::int64_t max_users = 0;       ///< users that decode can take at once
+  bool mlp_norm = true;             ///< layers have a norm of the MLP's own, the module post_attention_norm
 };
 
 /// Which rows of the final hidden state go through the LM head.
@@ -73,10 +74,10 @@ class CausalLM {
   ///
   /// Modules: "embedding" (x is [B, S], token ids as floats), "layers.N.input_norm", "layers.N.rope" (the rotary
   /// embedding of the query heads, x [B, S, Hq*D] in Hugging Face's half-split order), "layers.N.attention" (with the
-  /// output projection, without the residual), "layers.N.post_attention_norm", "layers.N.mlp", "layers.N" (a whole
-  /// decoder layer), "final_norm", "lm_head" (-> [B, S, V]). In DECODE the positions are fed one after the other, B
-  /// users at a time (B <= max_users), attention through the KV cache; in PREFILL sequence by sequence. Overwrites the
-  /// users' caches. Throws InvalidArgument for an unknown name.
+  /// output projection, without the residual), "layers.N.post_attention_norm" (the MLP's, where it has its own),
+  /// "layers.N.mlp", "layers.N" (a whole decoder layer), "final_norm", "lm_head" (-> [B, S, V]). In DECODE the
+  /// positions are fed one after the other, B users at a time (B <= max_users), attention through the KV cache; in
+  /// PREFILL sequence by sequence. Overwrites the users' caches. Throws InvalidArgument for an unknown name.
   virtual HostTensor run_module(std::string_view name, const HostTensor& x, Phase phase) = 0;
 
   /// The names that run_module takes, in the order of the guide: embedding first, layer by layer, lm_head last.

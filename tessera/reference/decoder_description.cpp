@@ -7,39 +7,19 @@
 
 #include "tessera/base/error.hpp"
 #include "tessera/checkpoint/config_reader.hpp"
+#include "tessera/reference/family_description.hpp"
 
 namespace tessera::reference {
 namespace {
 
 using checkpoint::ConfigReader;
 
-/// What differs between the families' configuration classes; defaults as in transformers.
+/// A family as its configuration class in transformers has it.
 struct Family {
   const char* architecture;
   const char* model_type;
-  std::int64_t default_kv_heads; // 0: as many as query heads
-  std::int64_t default_max_positions;
+  void (*describe)(const ConfigReader& config, const nlohmann::json& json, DecoderDescription& model);
 };
-
-constexpr std::array<Family, 3> kFamilies{{
-    {"LlamaForCausalLM", "llama", 0, 2048},
-    {"MistralForCausalLM", "mistral", 8, 131072},
-    {"Qwen2ForCausalLM", "qwen2", 32, 32768},
-}};
-
-const Family& find_family(const ConfigReader& config, const std::string& where) {
-  const std::vector<std::string> architectures = config.strings("architectures");
-  const std::string model_type = config.string_or("model_type", "none");
-  for (const Family& family : kFamilies) {
-    if (architectures.empty() ? model_type == family.model_type : architectures.front() == family.architecture) {
-      return family;
-    }
-  }
-  throw base::Unsupported(
-      fmt::format("[reference] the architecture must be LlamaForCausalLM, MistralForCausalLM or Qwen2ForCausalLM; {} "
-                  "says architectures [{}], model_type {}; give a baseline from elsewhere with --reference",
-                  where, fmt::join(architectures, ", "), model_type));
-}
 
 RotaryScaling read_scaling(const ConfigReader& config) {
   const auto object = config.object("rope_scaling");
@@ -100,28 +80,92 @@ std::vector<std::int64_t> read_windows(const ConfigReader& config, const nlohman
   return windows;
 }
 
-void read_dimensions(const ConfigReader& config, const Family& family, DecoderDescription& model) {
-  constexpr std::int64_t kMostHeads = 1 << 16;
+/// Defaults of keys that the Llama lineage's families share but for these.
+struct Defaults {
+  std::int64_t kv_heads; // 0: as many as query heads
+  std::int64_t max_positions;
+};
+
+void read_dimensions(const ConfigReader& config, const Defaults& defaults, DecoderDescription& model) {
   model.vocabulary = config.integer("vocab_size", {1});
   model.hidden = config.integer("hidden_size", {1, 1 << 24});
   model.layers = config.integer("num_hidden_layers", {1, 1 << 16});
   model.mlp_hidden = config.integer("intermediate_size", {1, 1 << 24});
   model.query_heads = config.integer("num_attention_heads", {1, kMostHeads});
-  const std::int64_t default_kv_heads = family.default_kv_heads == 0 ? model.query_heads : family.default_kv_heads;
+  const std::int64_t default_kv_heads = defaults.kv_heads == 0 ? model.query_heads : defaults.kv_heads;
   model.kv_heads = config.integer_or("num_key_value_heads", default_kv_heads, {1, kMostHeads});
-  if (model.query_heads % model.kv_heads != 0) {
-    config.reject("num_key_value_heads", fmt::format("a divisor of num_attention_heads ({})", model.query_heads));
-  }
+  require_head_groups(config, "num_key_value_heads", model);
   const auto head_dim = config.optional_integer("head_dim", {1, 1 << 16});
   if (!head_dim && model.hidden % model.query_heads != 0) {
     config.reject("num_attention_heads", fmt::format("a divisor of hidden_size ({})", model.hidden));
   }
   model.head_dim = head_dim.value_or(model.hidden / model.query_heads);
   if (model.head_dim % 2 != 0) config.reject("head_dim", "even, since rotary embedding turns pairs");
-  model.max_positions = config.integer_or("max_position_embeddings", family.default_max_positions, {1});
+  model.max_positions = config.integer_or("max_position_embeddings", defaults.max_positions, {1});
+}
+
+void describe_llama_lineage(const ConfigReader& config, const nlohmann::json& json, const Defaults& defaults,
+                            DecoderDescription& model) {
+  read_dimensions(config, defaults, model);
+  model.norm_eps = config.number_or("rms_norm_eps", 1e-6, {0.0, 1.0});
+  read_rotary(config, model);
+  if (config.number_or("partial_rotary_factor", 1.0, {0.0, 1.0}) != 1.0) {
+    config.reject("partial_rotary_factor", "1 in this family");
+  }
+  if (config.string_or("hidden_act", "silu") != "silu") config.reject("hidden_act", "silu in this family");
+  model.tied = config.boolean_or("tie_word_embeddings", false);
+  model.windows = read_windows(config, json, model);
+}
+
+void describe_llama(const ConfigReader& config, const nlohmann::json& json, DecoderDescription& model) {
+  describe_llama_lineage(config, json, {0, 2048}, model);
+  model.qkv_bias = model.output_bias = config.boolean_or("attention_bias", false);
+  model.mlp_bias = config.boolean_or("mlp_bias", false);
+}
+
+void describe_mistral(const ConfigReader& config, const nlohmann::json& json, DecoderDescription& model) {
+  describe_llama_lineage(config, json, {8, 131072}, model);
+}
+
+void describe_qwen2(const ConfigReader& config, const nlohmann::json& json, DecoderDescription& model) {
+  describe_llama_lineage(config, json, {32, 32768}, model);
+  model.qkv_bias = true;
+}
+
+constexpr std::array<Family, 4> kFamilies{{
+    {"FalconForCausalLM", "falcon", describe_falcon},
+    {"LlamaForCausalLM", "llama", describe_llama},
+    {"MistralForCausalLM", "mistral", describe_mistral},
+    {"Qwen2ForCausalLM", "qwen2", describe_qwen2},
+}};
+
+const Family& find_family(const ConfigReader& config, const std::string& where) {
+  const std::vector<std::string> architectures = config.strings("architectures");
+  const std::string model_type = config.string_or("model_type", "none");
+  for (const Family& family : kFamilies) {
+    if (architectures.empty() ? model_type == family.model_type : architectures.front() == family.architecture) {
+      return family;
+    }
+  }
+  std::vector<std::string> known;
+  for (const Family& family : kFamilies) known.emplace_back(family.architecture);
+  throw base::Unsupported(fmt::format(
+      "[reference] the architecture must be one of {}; {} says architectures [{}], model_type {}; give a baseline from "
+      "elsewhere with --reference",
+      fmt::join(known, ", "), where, fmt::join(architectures, ", "), model_type));
 }
 
 } // namespace
+
+void require_head_groups(const ConfigReader& config, const std::string& kv_key, const DecoderDescription& model) {
+  if (model.query_heads % model.kv_heads == 0) return;
+  config.reject(kv_key, fmt::format("a divisor of num_attention_heads ({})", model.query_heads));
+}
+
+void read_rotary(const ConfigReader& config, DecoderDescription& model) {
+  model.rope_theta = config.number_or("rope_theta", 10000.0, {1.0, 1e12});
+  model.rotary_scaling = read_scaling(config);
+}
 
 DecoderDescription describe_decoder(const nlohmann::json& config, const std::string& where) {
   const nlohmann::json json = checkpoint::normalized_config(config, where);
@@ -129,20 +173,7 @@ DecoderDescription describe_decoder(const nlohmann::json& config, const std::str
   const Family& family = find_family(reader, where);
   DecoderDescription model;
   model.model_type = family.model_type;
-  read_dimensions(reader, family, model);
-  model.norm_eps = reader.number_or("rms_norm_eps", 1e-6, {0.0, 1.0});
-  model.rope_theta = reader.number_or("rope_theta", 10000.0, {1.0, 1e12});
-  model.rotary_scaling = read_scaling(reader);
-  if (reader.number_or("partial_rotary_factor", 1.0, {0.0, 1.0}) != 1.0) {
-    reader.reject("partial_rotary_factor", "1 in this family");
-  }
-  if (reader.string_or("hidden_act", "silu") != "silu") reader.reject("hidden_act", "silu in this family");
-  const bool llama = model.model_type == "llama", qwen2 = model.model_type == "qwen2";
-  model.output_bias = llama && reader.boolean_or("attention_bias", false);
-  model.qkv_bias = qwen2 || model.output_bias;
-  model.mlp_bias = llama && reader.boolean_or("mlp_bias", false);
-  model.tied = reader.boolean_or("tie_word_embeddings", false);
-  model.windows = read_windows(reader, json, model);
+  family.describe(reader, json, model);
   return model;
 }
 

@@ -17,9 +17,13 @@ struct RotaryScaling {
   double original_max_positions = 8192.0; // LLAMA3 only
 };
 
+enum class NormKind { RMS, LAYER };
+/// GELU: the exact form; GELU_TANH: its approximation by tanh.
+enum class Activation { SILU, GELU, GELU_TANH };
+
 /// A decoder-only model as the reference understands it: the facts of config.json that change the arithmetic.
 struct DecoderDescription {
-  std::string model_type;         // "llama", "mistral", "qwen2"
+  std::string model_type;         // "falcon", "llama", "mistral", "qwen2"
   std::int64_t vocabulary = 0;    // V
   std::int64_t hidden = 0;        // E
   std::int64_t layers = 0;        // L
@@ -28,7 +32,13 @@ struct DecoderDescription {
   std::int64_t head_dim = 0;      // D
   std::int64_t mlp_hidden = 0;    // F
   std::int64_t max_positions = 0; // longest sequence the model was made for
+  NormKind norm = NormKind::RMS;  // LAYER has a bias too
   double norm_eps = 1e-6;
+  Activation activation = Activation::SILU;
+  bool gated_mlp = true;          // activation(gate) * up; else activation(up) alone
+  bool parallel_residual = false; // attention and MLP both read the layer's input; else the MLP reads their sum
+  bool mlp_norm = true;           // the MLP has a norm of its own; else it reads the attention's
+  bool fused_qkv = false;         // one projection, rows for each KV head: its query heads, its key, its value
   double rope_theta = 10000.0;
   RotaryScaling rotary_scaling;
   bool qkv_bias = false;
@@ -39,8 +49,8 @@ struct DecoderDescription {
 };
 
 /// Reads a config.json in either spelling. `where` names the file in error texts. The defaults of absent keys are those
-/// of transformers' LlamaConfig, MistralConfig and Qwen2Config. Throws InvalidArgument for impossible values,
-/// Unsupported for a family, rotary scaling or activation that the reference does not know.
+/// of transformers' FalconConfig, LlamaConfig, MistralConfig and Qwen2Config. Throws InvalidArgument for impossible
+/// values, Unsupported for a family, rotary scaling or activation that the reference does not know.
 DecoderDescription describe_decoder(const nlohmann::json& config, const std::string& where);
 
 /// Rotary frequencies theta^(-2i/D), i = 0 .. D/2-1, stretched by the model's scaling; fp32 as transformers has them.

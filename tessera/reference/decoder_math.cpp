@@ -67,6 +67,31 @@ at::Tensor scaled_attention(const at::Tensor& q, const at::Tensor& k, const at::
   return outputs.size() == 1 ? outputs.front() : at::cat(outputs, 2);
 }
 
+struct Heads {
+  at::Tensor q; // [B, Hq, S, D]
+  at::Tensor k; // [B, Hkv, S, D]
+  at::Tensor v; // [B, Hkv, S, D]
+};
+
+Heads project(const at::Tensor& x, const LayerWeights& weights, const DecoderDescription& model) {
+  if (!model.fused_qkv) {
+    return {split_heads(linear(x, weights.q), model.query_heads, model.head_dim),
+            split_heads(linear(x, weights.k), model.kv_heads, model.head_dim),
+            split_heads(linear(x, weights.v), model.kv_heads, model.head_dim)};
+  }
+  const std::int64_t group = model.query_heads / model.kv_heads;
+  const at::Tensor groups =
+      linear(x, weights.qkv).view({x.size(0), x.size(1), model.kv_heads, group + 2, model.head_dim});
+  const at::Tensor queries = groups.narrow(3, 0, group).reshape({x.size(0), x.size(1), -1});
+  return {split_heads(queries, model.query_heads, model.head_dim), groups.select(3, group).transpose(1, 2),
+          groups.select(3, group + 1).transpose(1, 2)};
+}
+
+at::Tensor activate(const at::Tensor& x, Activation activation) {
+  if (activation == Activation::SILU) return at::silu(x);
+  return at::gelu(x, activation == Activation::GELU ? "none" : "tanh");
+}
+
 at::Tensor residual(const at::Tensor& x, const at::Tensor& branch, double dropout) {
   return x + (dropout > 0.0 ? at::dropout(branch, dropout, /*train=*/true) : branch);
 }
@@ -87,9 +112,12 @@ at::Tensor linear(const at::Tensor& x, const LinearWeights& weights) {
   return at::linear(x, weights.weight, weights.bias.defined() ? c10::make_optional(weights.bias) : c10::nullopt);
 }
 
-at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps) {
+at::Tensor norm(const at::Tensor& x, const NormWeights& weights, const DecoderDescription& model) {
+  if (model.norm == NormKind::LAYER) {
+    return at::layer_norm(x, weights.weight.sizes(), weights.weight, weights.bias, model.norm_eps);
+  }
   const at::Tensor mean_square = x.square().mean(-1, /*keepdim=*/true);
-  return x * (mean_square + eps).rsqrt() * weight;
+  return x * (mean_square + model.norm_eps).rsqrt() * weights.weight;
 }
 
 at::Tensor apply_rotary(const at::Tensor& x, const RotaryTable& table) {
@@ -101,10 +129,10 @@ at::Tensor apply_rotary(const at::Tensor& x, const RotaryTable& table) {
 at::Tensor attention(const at::Tensor& x, const LayerWeights& weights, const LayerContext& context) {
   const DecoderDescription& model = context.model;
   const double scale = 1.0 / std::sqrt(static_cast<double>(model.head_dim));
-  const at::Tensor q =
-      apply_rotary(split_heads(linear(x, weights.q), model.query_heads, model.head_dim), context.rotary) * scale;
-  at::Tensor k = apply_rotary(split_heads(linear(x, weights.k), model.kv_heads, model.head_dim), context.rotary);
-  at::Tensor v = split_heads(linear(x, weights.v), model.kv_heads, model.head_dim);
+  const Heads heads = project(x, weights, model);
+  const at::Tensor q = apply_rotary(heads.q, context.rotary) * scale;
+  at::Tensor k = apply_rotary(heads.k, context.rotary);
+  at::Tensor v = heads.v;
 
   std::int64_t first_query = 0;
   if (LayerCache* cache = context.cache) {
@@ -119,15 +147,19 @@ at::Tensor attention(const at::Tensor& x, const LayerWeights& weights, const Lay
   return linear(mixed.transpose(1, 2).reshape({x.size(0), x.size(1), model.query_heads * model.head_dim}), weights.o);
 }
 
-at::Tensor mlp(const at::Tensor& x, const LayerWeights& weights) {
-  return linear(at::silu(linear(x, weights.gate)) * linear(x, weights.up), weights.down);
+at::Tensor mlp(const at::Tensor& x, const LayerWeights& weights, const DecoderDescription& model) {
+  const at::Tensor up = linear(x, weights.up);
+  if (!model.gated_mlp) return linear(activate(up, model.activation), weights.down);
+  return linear(activate(linear(x, weights.gate), model.activation) * up, weights.down);
 }
 
 at::Tensor decoder_layer(const at::Tensor& x, const LayerWeights& weights, const LayerContext& context) {
-  const double eps = context.model.norm_eps;
-  const at::Tensor attended =
-      residual(x, attention(rms_norm(x, weights.input_norm, eps), weights, context), context.dropout);
-  return residual(attended, mlp(rms_norm(attended, weights.post_attention_norm, eps), weights), context.dropout);
+  const DecoderDescription& model = context.model;
+  const at::Tensor normed = norm(x, weights.input_norm, model);
+  const at::Tensor attended = residual(x, attention(normed, weights, context), context.dropout);
+  const at::Tensor& before_mlp = model.parallel_residual ? x : attended;
+  const at::Tensor mlp_input = model.mlp_norm ? norm(before_mlp, weights.post_attention_norm, model) : normed;
+  return residual(attended, mlp(mlp_input, weights, model), context.dropout);
 }
 
 } // namespace tessera::reference

@@ -17,17 +17,23 @@ struct LinearWeights {
   at::Tensor bias;   // [N], or undefined
 };
 
-/// One decoder layer's weights, fp32. They may require gradients.
+struct NormWeights {
+  at::Tensor weight; // [E]
+  at::Tensor bias;   // [E], or undefined
+};
+
+/// One decoder layer's weights, fp32. They may require gradients. What the model has not is undefined.
 struct LayerWeights {
-  at::Tensor input_norm;          // [E]
-  at::Tensor post_attention_norm; // [E]
-  LinearWeights q;                // [Hq·D, E]
-  LinearWeights k;                // [Hkv·D, E]
-  LinearWeights v;                // [Hkv·D, E]
-  LinearWeights o;                // [E, Hq·D]
-  LinearWeights gate;             // [F, E]
-  LinearWeights up;               // [F, E]
-  LinearWeights down;             // [E, F]
+  NormWeights input_norm;
+  NormWeights post_attention_norm; // the MLP's
+  LinearWeights q;                 // [Hq·D, E]
+  LinearWeights k;                 // [Hkv·D, E]
+  LinearWeights v;                 // [Hkv·D, E]
+  LinearWeights qkv;               // [Hkv·(Hq/Hkv + 2)·D, E], in place of q, k and v
+  LinearWeights o;                 // [E, Hq·D]
+  LinearWeights gate;              // [F, E]
+  LinearWeights up;                // [F, E]
+  LinearWeights down;              // [E, F]
 };
 
 /// Rotary factors for consecutive positions. Both halves of a head carry the same angles (rotate_half order).
@@ -57,15 +63,18 @@ RotaryTable rotary_table(const DecoderDescription& model, std::int64_t first_pos
 
 /// x [.., K] → [.., N].
 at::Tensor linear(const at::Tensor& x, const LinearWeights& weights);
-/// x / sqrt(mean(x²) + eps) · weight over the last dimension (Zhang & Sennrich 2019).
-at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps);
+/// The model's norm over the last dimension: x / sqrt(mean(x²) + eps) · weight (RMSNorm, Zhang & Sennrich 2019), or
+/// (x - mean) / sqrt(variance + eps) · weight + bias (Ba et al. 2016).
+at::Tensor norm(const at::Tensor& x, const NormWeights& weights, const DecoderDescription& model);
 /// x [B, H, S, D] turned by the table's S positions: x·cos + rotate_half(x)·sin (Su et al. 2021).
 at::Tensor apply_rotary(const at::Tensor& x, const RotaryTable& table);
 /// x [B, S, E] → [B, S, E]: grouped-query attention with the output projection, before the residual add.
 at::Tensor attention(const at::Tensor& x, const LayerWeights& weights, const LayerContext& context);
-/// x [B, S, E] → [B, S, E]: down(silu(gate(x)) · up(x)) (SwiGLU, Shazeer 2020).
-at::Tensor mlp(const at::Tensor& x, const LayerWeights& weights);
-/// x [B, S, E] → [B, S, E]: pre-norm attention and MLP, each with its residual.
+/// x [B, S, E] → [B, S, E]: down(activation(gate(x)) · up(x)) (SwiGLU and its kin, Shazeer 2020), or without a gate
+/// down(activation(up(x))).
+at::Tensor mlp(const at::Tensor& x, const LayerWeights& weights, const DecoderDescription& model);
+/// x [B, S, E] → [B, S, E]: attention and MLP, each behind a norm and with its residual; one after the other, or both
+/// on x.
 at::Tensor decoder_layer(const at::Tensor& x, const LayerWeights& weights, const LayerContext& context);
 
 } // namespace tessera::reference

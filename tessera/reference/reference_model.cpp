@@ -72,7 +72,8 @@ ReferenceModel::ReferenceModel(const checkpoint::Checkpoint& checkpoint, const R
            .vocab_size = model_.vocabulary,
            .attention_width = model_.query_heads * model_.head_dim,
            .context = options.context == 0 ? model_.max_positions : options.context,
-           .max_users = options.max_users};
+           .max_users = options.max_users,
+           .mlp_norm = model_.mlp_norm};
   users_.assign(static_cast<std::size_t>(options.max_users), UserCache(static_cast<std::size_t>(model_.layers)));
 }
 
@@ -119,7 +120,7 @@ nn::HostTensor ReferenceModel::prefill(std::int64_t user, std::span<const std::i
   for (LayerCache& layer : cache) layer.length = 0;
   at::Tensor x = extend(cache, tokens, hidden_states)[0]; // [S, E]
   if (rows == nn::LogitsRows::LAST) x = x.narrow(0, x.size(0) - 1, 1);
-  return to_host(weights_.lm_head(rms_norm(x, weights_.final_norm(), model_.norm_eps)));
+  return to_host(weights_.lm_head(norm(x, weights_.final_norm(), model_)));
 }
 
 nn::HostTensor ReferenceModel::decode(std::span<const std::int32_t> ids, std::span<const std::int32_t> positions,
@@ -146,7 +147,7 @@ nn::HostTensor ReferenceModel::decode(std::span<const std::int32_t> ids, std::sp
     last[static_cast<std::int64_t>(user)] = extend(cache, tokens, hidden_states != nullptr ? &row : nullptr)[0][0];
     if (hidden_states != nullptr) place_row(row, *hidden_states, user, users);
   }
-  return to_host(weights_.lm_head(rms_norm(last, weights_.final_norm(), model_.norm_eps)));
+  return to_host(weights_.lm_head(norm(last, weights_.final_norm(), model_)));
 }
 
 nn::HostTensor ReferenceModel::run_module(std::string_view name, const nn::HostTensor& x, nn::Phase /*phase*/) {
@@ -163,7 +164,7 @@ nn::HostTensor ReferenceModel::run_module(std::string_view name, const nn::HostT
   base::require(x.shape.rank() == 3 && x.shape[2] == width, "[run_module] {} takes [B, S, {}]; received {}", name,
                 width, x.shape);
   const at::Tensor input = to_torch(x);
-  if (name == "final_norm") return to_host(rms_norm(input, weights_.final_norm(), model_.norm_eps));
+  if (name == "final_norm") return to_host(norm(input, weights_.final_norm(), model_));
   if (name == "lm_head") return to_host(weights_.lm_head(input));
   const auto [layer, part] = parse_layer_module(name, model_.layers);
   return to_host(run_layer_module(layer, part, input));
@@ -179,10 +180,10 @@ at::Tensor ReferenceModel::run_layer_module(std::int64_t layer, std::string_view
   const LayerContext context{
       .model = model_, .rotary = rotary, .window = model_.windows[static_cast<std::size_t>(layer)]};
   if (part.empty()) return decoder_layer(x, weights, context);
-  if (part == "input_norm") return rms_norm(x, weights.input_norm, model_.norm_eps);
+  if (part == "input_norm") return norm(x, weights.input_norm, model_);
   if (part == "attention") return attention(x, weights, context);
-  if (part == "post_attention_norm") return rms_norm(x, weights.post_attention_norm, model_.norm_eps);
-  if (part == "mlp") return mlp(x, weights);
+  if (part == "post_attention_norm" && model_.mlp_norm) return norm(x, weights.post_attention_norm, model_);
+  if (part == "mlp") return mlp(x, weights, model_);
   throw base::InvalidArgument(
       fmt::format("[run_module] a layer's module must be input_norm, rope, attention, post_attention_norm or mlp; "
                   "received {}; see module_names",

@@ -57,7 +57,10 @@ std::size_t fp32_bytes(const std::vector<Parameter>& parameters) {
 } // namespace
 
 WeightStore::WeightStore(checkpoint::Checkpoint checkpoint, const DecoderDescription& model, std::size_t budget_bytes)
-    : checkpoint_(std::move(checkpoint)), model_(model), layers_(static_cast<std::size_t>(model.layers)) {
+    : checkpoint_(std::move(checkpoint)),
+      model_(model),
+      names_(weight_names(model)),
+      layers_(static_cast<std::size_t>(model.layers)) {
   for (const Parameter& parameter : outer_parameters(model_, outer_)) require_weight(parameter);
   for (std::int64_t index = 0; index < model_.layers; ++index) {
     LayerWeights& weights = layers_[static_cast<std::size_t>(index)];
@@ -67,6 +70,7 @@ WeightStore::WeightStore(checkpoint::Checkpoint checkpoint, const DecoderDescrip
 }
 
 void WeightStore::require_weight(const Parameter& parameter) const {
+  if (parameter.may_be_absent && !checkpoint_.contains(parameter.name)) return;
   const checkpoint::TensorView& view = checkpoint_.tensor(parameter.name);
   scalar_type(view);
   base::require<base::IoError>(view.shape == parameter.shape,
@@ -104,17 +108,22 @@ at::Tensor WeightStore::widen_rows(const std::string& name, std::int64_t first, 
   return stored.to(at::kFloat);
 }
 
+void WeightStore::fill(const Parameter& parameter) const {
+  const bool absent = parameter.may_be_absent && !checkpoint_.contains(parameter.name);
+  *parameter.tensor = absent ? at::zeros(parameter.shape, at::kFloat) : widen(parameter.name);
+}
+
 LayerWeights WeightStore::layer(std::int64_t index) {
   LayerWeights& kept = layers_[static_cast<std::size_t>(index)];
-  if (kept.input_norm.defined()) return kept;
+  if (kept.input_norm.weight.defined()) return kept;
   LayerWeights weights;
-  for (const Parameter& parameter : layer_parameters(model_, index, weights)) *parameter.tensor = widen(parameter.name);
+  for (const Parameter& parameter : layer_parameters(model_, index, weights)) fill(parameter);
   if (index < resident_layers_) kept = weights;
   return weights;
 }
 
 at::Tensor WeightStore::embed(const at::Tensor& ids) {
-  const std::string name = "model.embed_tokens.weight";
+  const std::string name = embedding_name();
   if (outer_resident_) {
     if (!outer_.embedding.defined()) outer_.embedding = widen(name);
     return at::embedding(outer_.embedding, ids);
@@ -125,8 +134,14 @@ at::Tensor WeightStore::embed(const at::Tensor& ids) {
   return at::cat(rows, 0).view({ids.size(0), ids.size(1), model_.hidden});
 }
 
-at::Tensor WeightStore::final_norm() {
-  if (!outer_.final_norm.defined()) outer_.final_norm = widen("model.norm.weight");
+NormWeights WeightStore::final_norm() {
+  if (!outer_.final_norm.weight.defined()) {
+    OuterWeights loaded;
+    for (const Parameter& parameter : outer_parameters(model_, loaded)) {
+      if (parameter.name.starts_with(names_.final_norm)) fill(parameter);
+    }
+    outer_.final_norm = loaded.final_norm;
+  }
   return outer_.final_norm;
 }
 

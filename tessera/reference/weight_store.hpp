@@ -18,7 +18,7 @@ class WeightStore {
   /// ids [B, S] → [B, S, E]
   at::Tensor embed(const at::Tensor& ids);
   LayerWeights layer(std::int64_t index);
-  at::Tensor final_norm();
+  NormWeights final_norm();
   /// x [.., E] → [.., V]; a head that does not fit is widened a block of rows at a time.
   at::Tensor lm_head(const at::Tensor& x);
 
@@ -28,11 +28,14 @@ class WeightStore {
   at::Tensor widen(const std::string& name) const;
   at::Tensor widen_rows(const std::string& name, std::int64_t first, std::int64_t count) const;
   void require_weight(const Parameter& parameter) const;
+  void fill(const Parameter& parameter) const;
   void plan_residency(std::size_t budget_bytes);
-  std::string lm_head_name() const { return model_.tied ? "model.embed_tokens.weight" : "lm_head.weight"; }
+  std::string embedding_name() const { return names_.embedding + ".weight"; }
+  std::string lm_head_name() const { return model_.tied ? embedding_name() : names_.lm_head + ".weight"; }
 
   checkpoint::Checkpoint checkpoint_;
   DecoderDescription model_;
+  WeightNames names_;
   OuterWeights outer_;
   std::vector<LayerWeights> layers_; // undefined tensors until first used
   bool outer_resident_ = false;

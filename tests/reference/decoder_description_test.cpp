@@ -98,9 +98,9 @@ TEST(DescribeDecoder, ReadsRotaryScalingInBothSpellings) {
 TEST(DescribeDecoder, RefusesWhatItDoesNotCompute) {
   EXPECT_THAT(
       [] {
-        describe({{"architectures", {"FalconForCausalLM"}}});
+        describe({{"architectures", {"GPT2LMHeadModel"}}});
       },
-      ThrowsMessage<base::Unsupported>(HasSubstr("FalconForCausalLM")));
+      ThrowsMessage<base::Unsupported>(HasSubstr("GPT2LMHeadModel")));
   EXPECT_THAT(
       [] {
         describe({{"rope_scaling", {{"rope_type", "yarn"}, {"factor", 4.0}}}});
@@ -128,6 +128,78 @@ TEST(DescribeDecoder, RefusesImpossibleValues) {
                                                                                       {"rope_theta", 0.0}}) {
     EXPECT_THAT([&] { describe({{key, value}}); }, ThrowsMessage<base::InvalidArgument>(HasSubstr(key))) << key;
   }
+}
+
+DecoderDescription falcon(const json& changes = json::object()) {
+  json config{{"architectures", {"FalconForCausalLM"}}};
+  config.update(changes);
+  return describe_decoder(config, "config.json");
+}
+
+TEST(DescribeDecoder, TakesFalconsDefaultsWhichAreThoseOfThe7B) {
+  const DecoderDescription model = falcon();
+  EXPECT_EQ(model.vocabulary, 65024);
+  EXPECT_EQ(model.hidden, 4544);
+  EXPECT_EQ(model.layers, 32);
+  EXPECT_EQ(model.query_heads, 71);
+  EXPECT_EQ(model.kv_heads, 1);
+  EXPECT_EQ(model.head_dim, 64);
+  EXPECT_EQ(model.mlp_hidden, 4 * 4544);
+  EXPECT_EQ(model.max_positions, 2048);
+  EXPECT_EQ(model.norm, NormKind::LAYER);
+  EXPECT_EQ(model.norm_eps, 1e-5);
+  EXPECT_EQ(model.activation, Activation::GELU);
+  EXPECT_TRUE(model.parallel_residual && model.fused_qkv && model.tied);
+  EXPECT_FALSE(model.mlp_norm || model.gated_mlp || model.qkv_bias || model.output_bias || model.mlp_bias);
+}
+
+TEST(DescribeDecoder, ReadsFalconsKeysInBothSpellings) {
+  const DecoderDescription newer = falcon({{"hidden_size", 64},
+                                           {"num_hidden_layers", 3},
+                                           {"num_attention_heads", 8},
+                                           {"num_kv_heads", 2},
+                                           {"new_decoder_architecture", true}});
+  const DecoderDescription older =
+      falcon({{"n_embed", 64}, {"n_layer", 3}, {"n_head", 8}, {"n_head_kv", 2}, {"new_decoder_architecture", true}});
+  for (const DecoderDescription& model : {newer, older}) {
+    EXPECT_EQ(model.hidden, 64);
+    EXPECT_EQ(model.layers, 3);
+    EXPECT_EQ(model.query_heads, 8);
+    EXPECT_EQ(model.kv_heads, 2);
+    EXPECT_EQ(model.mlp_hidden, 256);
+    EXPECT_TRUE(model.mlp_norm);
+  }
+  EXPECT_THAT(
+      [] {
+        falcon({{"n_head", 4}, {"num_attention_heads", 8}});
+      },
+      ThrowsMessage<base::InvalidArgument>(HasSubstr("num_attention_heads must be what n_head says (4)")));
+}
+
+TEST(DescribeDecoder, GivesFalconTheNormsThatItsArchitectureHas) {
+  EXPECT_FALSE(falcon({{"new_decoder_architecture", true}, {"num_ln_in_parallel_attn", 1}}).mlp_norm); // Falcon 2
+  const DecoderDescription sequential = falcon({{"parallel_attn", false}, {"multi_query", false}});
+  EXPECT_FALSE(sequential.parallel_residual);
+  EXPECT_TRUE(sequential.mlp_norm);
+  EXPECT_EQ(sequential.kv_heads, 71);
+  // The new architecture is parallel whatever parallel_attn says.
+  EXPECT_TRUE(falcon({{"new_decoder_architecture", true}, {"parallel_attn", false}}).parallel_residual);
+}
+
+TEST(DescribeDecoder, RefusesAFalconThatItDoesNotCompute) {
+  EXPECT_THAT([] { falcon({{"alibi", true}}); }, ThrowsMessage<base::Unsupported>(HasSubstr("alibi must be false")));
+  EXPECT_THAT([] { falcon({{"activation", "relu"}}); }, ThrowsMessage<base::Unsupported>(HasSubstr("received relu")));
+  EXPECT_THAT(
+      [] {
+        falcon({{"hidden_size", 100}});
+      },
+      ThrowsMessage<base::InvalidArgument>(HasSubstr("hidden_size must be a multiple")));
+  EXPECT_THAT(
+      [] {
+        falcon({{"multi_query", false}, {"num_kv_heads", 1}});
+      },
+      ThrowsMessage<base::InvalidArgument>(HasSubstr("num_kv_heads must be num_attention_heads")));
+  EXPECT_EQ(falcon({{"activation", "gelu_pytorch_tanh"}}).activation, Activation::GELU_TANH);
 }
 
 TEST(InverseFrequencies, FallGeometrically) {

@@ -24,6 +24,19 @@ using nn::Phase;
 // Float32 against float64 differs by up to 2e-5 in these models (golden/README.md); the order of summation by as much.
 constexpr double kTolerance = 1e-4;
 
+/// The golden file's names of a family's modules, as in the checkpoint.
+struct ModuleNames {
+  const char* layers;
+  const char* input_norm;
+  const char* attention;
+  const char* mlp_norm;
+  bool parallel; // the MLP's norm reads the layer's input
+};
+constexpr ModuleNames kModuleNames[] = {
+    {"model.layers.", "input_layernorm", "self_attn", "post_attention_layernorm", false},
+    {"transformer.h.", "ln_attn", "self_attention", "ln_mlp", true},
+};
+
 bool knows_family(const fs::path& folder) {
   const auto checkpoint = checkpoint::Checkpoint::open_config(folder.string());
   try {
@@ -156,23 +169,30 @@ TEST_P(ReferenceGolden, GreedyGenerationGivesTheIdsAndTheirLogits) {
 
 TEST_P(ReferenceGolden, EachModuleByItselfGivesItsOutput) {
   const std::int64_t layers = model_->info().layers;
+  int modules_compared = 0;
   expect_module("embedding", tensor("input_ids"), tensor("hidden_states.0").data);
   for (std::int64_t layer = 0; layer < layers; ++layer) {
-    const std::string module = fmt::format("layers.{}", layer), name = "model." + module + ".";
+    const std::string module = fmt::format("layers.{}", layer);
     const HostTensor input = tensor(fmt::format("hidden_states.{}", layer));
     expect_module(module, input, tensor(fmt::format("hidden_states.{}", layer + 1)).data);
-    if (!has(name + "self_attn")) continue;
-    const HostTensor normed = tensor(name + "input_layernorm"), attended = tensor(name + "self_attn");
-    const HostTensor second_normed = tensor(name + "post_attention_layernorm");
-    expect_module(module + ".input_norm", input, normed.data);
-    expect_module(module + ".attention", normed, attended.data);
-    expect_module(module + ".post_attention_norm", {input.shape, sum(input, attended)}, second_normed.data);
-    expect_module(module + ".mlp", second_normed, tensor(name + "mlp").data);
+    for (const ModuleNames& names : kModuleNames) {
+      const std::string name = fmt::format("{}{}.", names.layers, layer);
+      if (!has(name + names.attention)) continue;
+      const HostTensor normed = tensor(name + names.input_norm), attended = tensor(name + names.attention);
+      const HostTensor mlp_input = tensor(name + names.mlp_norm);
+      expect_module(module + ".input_norm", input, normed.data);
+      expect_module(module + ".attention", normed, attended.data);
+      expect_module(module + ".post_attention_norm",
+                    names.parallel ? input : HostTensor{input.shape, sum(input, attended)}, mlp_input.data);
+      expect_module(module + ".mlp", mlp_input, tensor(name + "mlp").data);
+      ++modules_compared;
+    }
   }
   const HostTensor last = tensor(fmt::format("hidden_states.{}", layers));
   if (has("final_norm")) {
     expect_module("final_norm", last, tensor("final_norm").data);
     expect_module("lm_head", tensor("final_norm"), tensor("logits").data);
+    EXPECT_EQ(modules_compared, 2); // of the first layer and the last
   }
 }
 

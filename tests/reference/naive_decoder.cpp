@@ -30,6 +30,19 @@ struct Naive {
     return y;
   }
 
+  Row layer_norm(const Row& x, const std::string& name) const {
+    const auto count = static_cast<double>(x.size());
+    double mean = 0.0, variance = 0.0;
+    for (const double value : x) mean += value / count;
+    for (const double value : x) variance += (value - mean) * (value - mean) / count;
+    Row y(x.size());
+    for (std::size_t i = 0; i < x.size(); ++i) {
+      y[i] = (x[i] - mean) / std::sqrt(variance + 1e-5) * weights.at(name + ".weight").values[i];
+      if (const auto bias = weights.find(name + ".bias"); bias != weights.end()) y[i] += bias->second.values[i];
+    }
+    return y;
+  }
+
   Row norm(const Row& x, const std::string& name) const {
     double squares = 0.0;
     for (const double value : x) squares += value * value;
@@ -98,6 +111,64 @@ struct Naive {
     }
   }
 
+  /// Falcon's fused projection, head by head: q, k and v of the heads that `place(head)` says where to find, in heads.
+  static Row heads_of(const Row& fused, std::size_t count, const std::function<std::size_t(std::size_t)>& place) {
+    Row heads;
+    for (std::size_t head = 0; head < count; ++head) {
+      const auto from = fused.begin() + static_cast<std::ptrdiff_t>(place(head) * kHeadDim);
+      heads.insert(heads.end(), from, from + kHeadDim);
+    }
+    return heads;
+  }
+
+  Row falcon_mlp(const Row& x, const std::string& name) const {
+    Row hidden = linear(x, name + "dense_h_to_4h");
+    const bool exact = config.value("activation", "gelu") == "gelu";
+    for (double& h : hidden) {
+      h *= 0.5 * (1.0 + (exact ? std::erf(h / std::sqrt(2.0))
+                               : std::tanh(std::sqrt(2.0 / M_PI) * (h + 0.044715 * h * h * h))));
+    }
+    return linear(hidden, name + "dense_4h_to_h");
+  }
+
+  void falcon_layer(Rows& x, std::size_t index) const {
+    const std::string prefix = fmt::format("transformer.h.{}.", index);
+    const std::size_t heads = config.at("num_attention_heads");
+    const bool grouped = config.at("new_decoder_architecture"), multi_query = config.at("multi_query");
+    const bool parallel = grouped || config.at("parallel_attn");
+    const bool two_norms = grouped && config.value("num_ln_in_parallel_attn", 2) == 2;
+    const std::size_t kv_heads = grouped ? config.at("num_kv_heads").get<std::size_t>() : multi_query ? 1 : heads;
+    Rows keys, values;
+    for (std::size_t position = 0; position < x.size(); ++position) {
+      const Row normed = layer_norm(x[position], prefix + (two_norms ? "ln_attn" : "input_layernorm"));
+      const Row fused = linear(normed, prefix + "self_attention.query_key_value");
+      std::function<std::size_t(std::size_t)> q, k, v;
+      if (grouped) { // [q.., k, v] for each KV head
+        const std::size_t group = heads / kv_heads;
+        q = [group](std::size_t head) { return head / group * (group + 2) + head % group; };
+        k = [group](std::size_t head) { return head * (group + 2) + group; };
+        v = [group](std::size_t head) { return head * (group + 2) + group + 1; };
+      } else if (multi_query) { // all queries, then the key and the value
+        q = [](std::size_t head) { return head; };
+        k = [heads](std::size_t) { return heads; };
+        v = [heads](std::size_t) { return heads + 1; };
+      } else { // q, k, v head by head
+        q = [](std::size_t head) { return 3 * head; };
+        k = [](std::size_t head) { return 3 * head + 1; };
+        v = [](std::size_t head) { return 3 * head + 2; };
+      }
+      keys.push_back(turned(heads_of(fused, kv_heads, k), position));
+      values.push_back(heads_of(fused, kv_heads, v));
+      const Row mixed = attend(turned(heads_of(fused, heads, q), position), keys, values, 0);
+      const Row input = x[position];
+      add(x[position], linear(mixed, prefix + "self_attention.dense"));
+      const Row mlp_input = two_norms  ? layer_norm(input, prefix + "ln_mlp")
+                            : parallel ? normed
+                                       : layer_norm(x[position], prefix + "post_attention_layernorm");
+      add(x[position], falcon_mlp(mlp_input, prefix + "mlp."));
+    }
+  }
+
   static void add(Row& to, const Row& from) {
     std::transform(to.begin(), to.end(), from.begin(), to.begin(), std::plus<>());
   }
@@ -108,18 +179,23 @@ struct Naive {
 std::vector<float> naive_logits(const nlohmann::json& config, const TinyWeights& weights,
                                 std::span<const std::int32_t> ids, const NaiveOptions& options) {
   const Naive naive{config, weights, options};
-  const std::vector<float>& embedding = weights.at("model.embed_tokens.weight").values;
+  const bool falcon = config.at("model_type") == "falcon";
+  const std::string embedding_name = falcon ? "transformer.word_embeddings" : "model.embed_tokens";
+  const std::vector<float>& embedding = weights.at(embedding_name + ".weight").values;
   const std::ptrdiff_t hidden = config.at("hidden_size");
   Rows x;
   for (const std::int32_t id : ids) {
     const auto row = embedding.begin() + id * hidden;
     x.emplace_back(row, row + hidden);
   }
-  for (std::size_t layer = 0; layer < options.windows.size(); ++layer) naive.layer(x, layer);
+  for (std::size_t layer = 0; layer < options.windows.size(); ++layer) {
+    falcon ? naive.falcon_layer(x, layer) : naive.layer(x, layer);
+  }
   std::vector<float> logits;
   for (const Row& row : x) {
-    const bool tied = config.value("tie_word_embeddings", false);
-    const Row out = naive.linear(naive.norm(row, "model.norm"), tied ? "model.embed_tokens" : "lm_head");
+    const bool tied = config.value("tie_word_embeddings", falcon);
+    const Row normed = falcon ? naive.layer_norm(row, "transformer.ln_f") : naive.norm(row, "model.norm");
+    const Row out = naive.linear(normed, tied ? embedding_name : "lm_head");
     logits.insert(logits.end(), out.begin(), out.end());
   }
   return logits;

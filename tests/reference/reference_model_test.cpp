@@ -28,7 +28,9 @@ const Ids kText{3, 14, 15, 9, 26, 5, 35, 8, 9, 7, 9, 32, 38, 46, 26, 43, 38, 32,
 /// A tiny checkpoint on disk, and the reference over it.
 struct Tiny {
   explicit Tiny(const json& changes = json::object(), const ReferenceOptions& options = {})
-      : config(test::tiny_config(changes)), weights(test::tiny_weights(config)) {
+      : Tiny(test::tiny_config(changes), test::tiny_weights(test::tiny_config(changes)), options) {}
+  Tiny(json with_config, test::TinyWeights with_weights, const ReferenceOptions& options = {})
+      : config(std::move(with_config)), weights(std::move(with_weights)) {
     test::write_tiny_checkpoint(folder, config, weights);
     model = open(checkpoint(), options);
   }
@@ -78,6 +80,55 @@ TEST(Reference, WindowsOnlyTheLaterLayersOfQwen2) {
                    {"max_window_layers", 1}});
   EXPECT_LE(tiny.error({.windows = {0, 5}}), kTolerance);
   EXPECT_GT(tiny.error({.windows = {5, 5}}), 100.0 * kTolerance);
+}
+
+/// Falcon's architectures, with their biases and the keys that change the arithmetic.
+const std::vector<json> kFalcons{
+    json::object(), // 7B
+    {{"bias", true}, {"activation", "gelu_new"}},
+    {{"new_decoder_architecture", true}, {"num_kv_heads", 2}}, // 40B
+    {{"new_decoder_architecture", true}, {"num_kv_heads", 2}, {"num_ln_in_parallel_attn", 1}, {"bias", true}},
+    {{"multi_query", false}, {"parallel_attn", false}, {"bias", true}}, // falcon-rw with rotary positions
+    {{"multi_query", false}, {"tie_word_embeddings", false}},
+};
+
+TEST(Reference, EqualsTheFormulasForEachFalcon) {
+  for (const json& changes : kFalcons) {
+    const json config = test::tiny_falcon_config(changes);
+    EXPECT_LE(Tiny(config, test::tiny_weights(config)).error(), kTolerance) << changes;
+  }
+}
+
+TEST(Reference, FalconContinuesAPrefillAndRunsEveryModuleThatItNames) {
+  for (const json& changes : kFalcons) {
+    const json config = test::tiny_falcon_config(changes);
+    const Tiny tiny(config, test::tiny_weights(config));
+    const HostTensor whole = tiny.prefill(kText);
+    tiny.prefill(Ids(kText.begin(), kText.end() - 1));
+    const auto last = static_cast<std::int32_t>(kText.size()) - 1;
+    const HostTensor logits = tiny.model->decode(std::span(kText).last(1), std::span(&last, 1), nullptr);
+    EXPECT_LE(metrics::max_abs_error(whole.row(last), logits.data), 1e-5) << changes;
+    const std::vector<std::string> names = tiny.model->module_names();
+    const bool has_second_norm = config.value("num_ln_in_parallel_attn", 2) == 2 &&
+                                 (config.at("new_decoder_architecture") || !config.at("parallel_attn"));
+    EXPECT_EQ(std::count(names.begin(), names.end(), "layers.1.post_attention_norm"), has_second_norm ? 1 : 0)
+        << changes;
+    for (const std::string& name : names) {
+      const HostTensor x{name == "embedding" ? Shape{1, 2} : Shape{1, 2, 32},
+                         std::vector<float>(name == "embedding" ? 2 : 64, 1.0F)};
+      EXPECT_EQ(tiny.model->run_module(name, x, Phase::PREFILL).shape, (Shape{1, 2, name == "lm_head" ? 50 : 32}))
+          << name;
+    }
+  }
+}
+
+TEST(Reference, ABiasThatALayerNormLacksIsZero) {
+  const json config = test::tiny_falcon_config();
+  test::TinyWeights weights = test::tiny_weights(config);
+  for (const char* name : {"transformer.h.0.input_layernorm.bias", "transformer.ln_f.bias"}) weights.erase(name);
+  EXPECT_LE(Tiny(config, weights).error(), kTolerance);
+  weights.erase("transformer.ln_f.weight");
+  EXPECT_THAT([&] { Tiny(config, weights); }, ThrowsMessage<base::IoError>(HasSubstr("transformer.ln_f.weight")));
 }
 
 TEST(Reference, DecodeContinuesAPrefill) {
@@ -173,7 +224,7 @@ TEST(Reference, TurnsHalfSplitPairsByTheirPositions) {
 }
 
 TEST(Reference, RefusesBadCalls) {
-  const Tiny tiny(json::object(), {.max_users = 2, .context = 8});
+  const Tiny tiny(json::object(), ReferenceOptions{.max_users = 2, .context = 8});
   const auto prefill = [&](const Ids& ids, std::int64_t user) {
     return [&tiny, ids, user] { tiny.prefill(ids, user); };
   };

@@ -19,6 +19,9 @@ using TinyWeights = std::map<std::string, TinyWeight>;
 /// A config.json of two small layers, grouped-query attention, untied; `changes` replace or add keys.
 nlohmann::json tiny_config(const nlohmann::json& changes = nlohmann::json::object());
 
+/// The same for Falcon: heads of 8 in a width of 32; by default the 7B's architecture.
+nlohmann::json tiny_falcon_config(const nlohmann::json& changes = nlohmann::json::object());
+
 /// Random fp32 weights as `config` asks for them, biases where it has them. The same config gives the same weights.
 TinyWeights tiny_weights(const nlohmann::json& config);
 
