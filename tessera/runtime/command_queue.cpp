@@ -43,9 +43,12 @@ CommandQueue::CommandQueue(MeshDevice& device, const Options& options)
     : device_(device),
       id_(options.id),
       chips_(options.chips),
+      first_local_chip_(options.first_local_chip),
+      local_chips_(options.local_chips),
       threads_(options.threads),
       processor_(options.processor),
       record_only_(options.record_only) {
+  if (device.communicator() != nullptr) channel_ = device.communicator()->open_channel();
   if (!record_only_) dispatcher_ = std::thread([this] { dispatch(); });
 }
 
@@ -218,14 +221,17 @@ void CommandQueue::notify_observers(const OpRecord& record, const ProgramRun& ru
 }
 
 void CommandQueue::execute_stages(const Program& program, base::WorkTimes* times) {
+  if (!program.exchange.empty()) channel_->exchange(program.exchange, stopping_);
   const std::int64_t chip_scratch = round_up(program.scratch_bytes, kScratchAlignment);
   std::byte* const memory = scratch(chip_scratch * chips_);
   for (const Stage& stage : program.stages) {
-    const auto body = [&stage, memory, chip_scratch](std::int64_t number) {
-      const std::int64_t chip = number / stage.units;
+    const std::int64_t first = stage.of_all_chips ? 0 : first_local_chip_;
+    const auto body = [&stage, first, memory, chip_scratch](std::int64_t number) {
+      const std::int64_t chip = first + number / stage.units;
       stage.body({.chip = chip, .index = number % stage.units, .scratch = memory + chip * chip_scratch});
     };
-    base::ThreadPool::shared().parallel_for(stage.units * chips_, threads_, std::cref(body), times);
+    const std::int64_t chips = stage.of_all_chips ? chips_ : local_chips_;
+    base::ThreadPool::shared().parallel_for(stage.units * chips, threads_, std::cref(body), times);
   }
 }
 

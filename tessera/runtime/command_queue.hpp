@@ -25,7 +25,9 @@ class CommandQueue {
   /// What a device's options come to for one of its queues.
   struct Options {
     int id = 0;
-    std::int64_t chips = 1;
+    std::int64_t chips = 0;
+    std::int64_t first_local_chip = 0; ///< of this rank
+    std::int64_t local_chips = 0;
     int threads = 1;
     int processor = -1;       ///< to which the queue's thread is bound; -1: to none
     bool record_only = false; ///< nothing runs: observers see the records, and that is all
@@ -115,6 +117,8 @@ class CommandQueue {
   MeshDevice& device_;
   const int id_;
   const std::int64_t chips_;
+  const std::int64_t first_local_chip_;
+  const std::int64_t local_chips_;
   const int threads_;
   const int processor_;
   const bool record_only_;
@@ -135,6 +139,7 @@ class CommandQueue {
   std::atomic<bool> failed_{false};      // what comes is dropped
   std::atomic<bool> stopping_{false};
 
+  std::unique_ptr<Channel> channel_;         // dispatcher only; null for the only rank
   base::WorkTimes times_;                    // dispatcher only
   std::unique_ptr<std::byte, Free> scratch_; // dispatcher only
   std::int64_t scratch_bytes_ = 0;

@@ -43,13 +43,29 @@ std::shared_ptr<MeshDevice> MeshDevice::open(MeshDeviceOptions options) {
                 "[open device] trace_region_size must be 0 (as needed) or more bytes; received {}",
                 options.trace_region_size);
   if (options.threads == 0) options.threads = base::ThreadPool::shared().threads();
+  const std::int64_t chips = options.board.chips();
+  const std::int64_t ranks = options.communicator ? options.communicator->ranks() : 1;
+  base::require(chips % ranks == 0,
+                "[open device] a number of ranks that divides the {} chips of {} is required; received {}", chips,
+                options.board.name, ranks);
+  std::vector<int> rank_of_chip;
+  for (std::int64_t chip = 0; chip < chips; ++chip) rank_of_chip.push_back(static_cast<int>(chip / (chips / ranks)));
   std::string name = options.board.name;
-  return std::shared_ptr<MeshDevice>(new MeshDevice(std::move(options), std::move(name), 0));
+  return std::shared_ptr<MeshDevice>(new MeshDevice(std::move(options), std::move(name), std::move(rank_of_chip), 0));
 }
 
-MeshDevice::MeshDevice(MeshDeviceOptions options, std::string name, int number)
+std::int64_t MeshDevice::first_local_chip() const {
+  return std::ranges::lower_bound(rank_of_chip_, rank()) - rank_of_chip_.begin();
+}
+
+std::int64_t MeshDevice::local_chips() const {
+  return std::ranges::count(rank_of_chip_, rank());
+}
+
+MeshDevice::MeshDevice(MeshDeviceOptions options, std::string name, std::vector<int> rank_of_chip, int number)
     : options_(std::move(options)),
       name_(std::move(name)),
+      rank_of_chip_(std::move(rank_of_chip)),
       dram_(dram_layout(options_.board, name_)),
       l1_(l1_layout(options_.board, name_)) {
   if (options_.mode == RunMode::EXECUTE) {
@@ -64,6 +80,8 @@ MeshDevice::MeshDevice(MeshDeviceOptions options, std::string name, int number)
     queues_.push_back(
         std::make_unique<CommandQueue>(*this, CommandQueue::Options{.id = id,
                                                                     .chips = chips(),
+                                                                    .first_local_chip = first_local_chip(),
+                                                                    .local_chips = local_chips(),
                                                                     .threads = options_.threads,
                                                                     .processor = options_.pin_threads ? processor : -1,
                                                                     .record_only = options_.mode == RunMode::RECORD}));
@@ -92,8 +110,14 @@ std::shared_ptr<MeshDevice> MeshDevice::create_submesh(std::int64_t rows, std::i
   MeshDeviceOptions options = options_;
   options.board.mesh_rows = rows;
   options.board.mesh_columns = columns;
+  std::vector<int> ranks;
+  for (std::int64_t row = first_row; row < first_row + rows; ++row) {
+    for (std::int64_t column = first_column; column < first_column + columns; ++column)
+      ranks.push_back(rank_of(row * board().mesh_columns + column));
+  }
   const auto number = static_cast<int>(submeshes_.count());
-  const std::shared_ptr<MeshDevice> submesh(new MeshDevice(std::move(options), name_ + to_string(region), number));
+  const std::shared_ptr<MeshDevice> submesh(
+      new MeshDevice(std::move(options), name_ + to_string(region), std::move(ranks), number));
   submesh->parent_ = shared_from_this();
   submeshes_.add(region, submesh);
   return submesh;
@@ -132,6 +156,10 @@ std::shared_ptr<Buffer> MeshDevice::allocate_alias(const TensorSpec& spec, std::
                 "[share] {} holds a tensor of another device: both need the same mesh and mode; received {}x{} "
                 "and {}x{}",
                 name, board().mesh_rows, board().mesh_columns, other.board().mesh_rows, other.board().mesh_columns);
+  base::require(has_ranks_of(other),
+                "[share] {} holds a tensor of another device: the chips of both must be of the same ranks; {} and {} "
+                "are not; fill a tensor of each",
+                name, name_, other.name());
   other.synchronize();
   const Sharing sharing = original->bytes().sharing;
   return take_memory(spec, name, sharing, std::move(original));

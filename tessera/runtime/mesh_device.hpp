@@ -14,6 +14,7 @@
 #include "tessera/runtime/allocator.hpp"
 #include "tessera/runtime/buffer.hpp"
 #include "tessera/runtime/command_queue.hpp"
+#include "tessera/runtime/communicator.hpp"
 #include "tessera/runtime/device_memory.hpp"
 #include "tessera/runtime/event.hpp"
 #include "tessera/runtime/host_bytes.hpp"
@@ -40,6 +41,9 @@ struct MeshDeviceOptions {
   int command_queues = 1; ///< 1 or 2
   /// Bytes of each chip's DRAM that are kept for traces; 0: taken from free DRAM trace by trace.
   std::int64_t trace_region_size = 0;
+  /// The process's place among several that run this mesh together, each rank an equal run of its chips in row-major
+  /// order; none: this process runs all. See Communicator.
+  std::shared_ptr<Communicator> communicator;
 };
 
 /// Chips that act as one: an op runs on every chip's local part of its tensors. A single chip is a 1x1 mesh.
@@ -63,6 +67,18 @@ class MeshDevice : public std::enable_shared_from_this<MeshDevice> {
   /// For messages and reports: the board's name, and of a submesh where it lies: "t3000[0,0 1x4]".
   const std::string& name() const { return name_; }
   std::int64_t chips() const { return options_.board.chips(); }
+  /// This process's rank and how many there are: rank 0 of 1 where no others take part.
+  int rank() const { return options_.communicator ? options_.communicator->rank() : 0; }
+  int ranks() const { return options_.communicator ? options_.communicator->ranks() : 1; }
+  Communicator* communicator() const { return options_.communicator.get(); }
+  /// The rank that computes a chip's part.
+  int rank_of(std::int64_t chip) const { return rank_of_chip_[static_cast<std::size_t>(chip)]; }
+  bool is_local(std::int64_t chip) const { return rank_of(chip) == rank(); }
+  /// The chips of this rank, which are neighbours in row-major order; a submesh may have none.
+  std::int64_t first_local_chip() const;
+  std::int64_t local_chips() const;
+  /// Whether each chip of another mesh of the same shape is computed on the rank of this mesh's.
+  bool has_ranks_of(const MeshDevice& other) const { return rank_of_chip_ == other.rank_of_chip_; }
   RunMode mode() const { return options_.mode; }
   std::int64_t trace_region_size() const { return options_.trace_region_size; }
 
@@ -137,7 +153,7 @@ class MeshDevice : public std::enable_shared_from_this<MeshDevice> {
   friend class QueueScope;
   friend class TraceTable;
 
-  MeshDevice(MeshDeviceOptions options, std::string name, int number);
+  MeshDevice(MeshDeviceOptions options, std::string name, std::vector<int> rank_of_chip, int number);
   BankAllocator& allocator_of(BufferType type) { return type == BufferType::DRAM ? dram_ : l1_; }
   std::shared_ptr<Buffer> take_memory(const TensorSpec& spec, std::string_view name, const Sharing& sharing,
                                       std::shared_ptr<const Buffer> original);
@@ -156,7 +172,8 @@ class MeshDevice : public std::enable_shared_from_this<MeshDevice> {
 
   MeshDeviceOptions options_;
   const std::string name_;
-  std::shared_ptr<MeshDevice> parent_; // of a submesh
+  const std::vector<int> rank_of_chip_; // ascending
+  std::shared_ptr<MeshDevice> parent_;  // of a submesh
   SubmeshTable submeshes_;
   mutable std::mutex allocation_mutex_; // a buffer's last owner may be an observer on the queue's thread
   BankAllocator dram_;

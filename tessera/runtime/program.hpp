@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "tessera/runtime/communicator.hpp"
 #include "tessera/spec/op_record.hpp"
 
 namespace tessera::runtime {
@@ -24,16 +25,20 @@ struct Unit {
 struct Stage {
   std::int64_t units = 1; ///< of each chip
   std::function<void(const Unit&)> body;
+  /// Also for chips of other ranks, whose bytes an exchange has brought: for what every rank wants to know.
+  bool of_all_chips = false;
 };
 
 /// WAIT: for an event. REPLAY: a whole trace.
 enum class ProgramKind { OP, WRITE, READ, WAIT, REPLAY };
 
-/// What a queue runs: stages, each begun when the one before has ended on all chips. Operands are addresses; a program
-/// owns no device memory, since memory freed on the host is reused by later programs of the queue only.
+/// What a queue runs: stages, each begun when the one before has ended on all of this rank's chips. Operands are
+/// addresses; a program owns no device memory, since memory freed on the host is reused by later programs of the queue
+/// only.
 struct Program {
   std::string_view name; ///< TT-NN's name of the op; static storage
   ProgramKind kind = ProgramKind::OP;
+  Messages exchange; ///< done first
   std::vector<Stage> stages;
   std::int64_t scratch_bytes = 0;         ///< host memory that the stages share, of each chip
   std::uint64_t key = 0;                  ///< what the card's program cache knows it by; 0: not an op of the card

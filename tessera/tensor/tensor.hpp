@@ -67,6 +67,7 @@ class Tensor {
     buffer_->note_use();
     return {buffer_->bytes(), spec_};
   }
+  const runtime::HostBytes& host_bytes() const { return buffer_->bytes(); }
   /// Which chips read the same host memory.
   const runtime::Sharing& sharing() const { return buffer_->bytes().sharing; }
   /// Whether other chips or another device read the same host memory: no op may write to it.

@@ -6,6 +6,7 @@
 
 #include "tessera/base/error.hpp"
 #include "tessera/numerics/bfloat16.hpp"
+#include "tessera/runtime/exchange.hpp"
 #include "tessera/runtime/thread_scratch.hpp"
 #include "tessera/spec/tile.hpp"
 #include "tessera/tensor/mapped_rows.hpp"
@@ -156,23 +157,27 @@ void require_data(const runtime::MeshDevice& device) {
                                    "[to_host] a device in execute mode is required; a recording device holds no data");
 }
 
-void enqueue_transfer(const Tensor& tensor, ProgramKind kind, Stage stage) {
+void enqueue_transfer(const Tensor& tensor, ProgramKind kind, Stage stage, runtime::Messages exchange = {}) {
   const bool write = kind == ProgramKind::WRITE;
-  Program program{.name = write ? "from_host" : "to_host", .kind = kind, .scope = tensor.device().scope()};
+  Program program{.name = write ? "from_host" : "to_host",
+                  .kind = kind,
+                  .exchange = std::move(exchange),
+                  .scope = tensor.device().scope()};
   program.stages.push_back(std::move(stage));
   tensor.device().queue().enqueue(std::move(program), [&] {
     return write ? OpRecord{.outputs = {tensor.record("output")}} : OpRecord{.inputs = {tensor.record("input")}};
   });
 }
 
-/// Chips that write their bytes: of those that share a block, the first.
+/// Chips that write their bytes: of those of this rank that share a block, the first.
 std::vector<bool> writers(const Tensor& tensor) {
+  const runtime::MeshDevice& device = tensor.device();
   std::vector<bool> result;
-  std::vector<bool> written(static_cast<std::size_t>(tensor.device().chips()), false);
-  for (std::int64_t chip = 0; chip < tensor.device().chips(); ++chip) {
+  std::vector<bool> written(static_cast<std::size_t>(device.chips()), false);
+  for (std::int64_t chip = 0; chip < device.chips(); ++chip) {
     const auto block = static_cast<std::size_t>(tensor.sharing().block(chip));
-    result.push_back(!written[block]);
-    written[block] = true;
+    result.push_back(device.is_local(chip) && !written[block]);
+    if (result.back()) written[block] = true;
   }
   return result;
 }
@@ -220,18 +225,23 @@ struct RowRead {
 void enqueue_read(const Tensor& tensor, const std::vector<ChipPart>& parts, std::int64_t of_unit,
                   std::function<void(const RowRead&)> body) {
   const std::int64_t rows = rows_in(tensor.spec());
-  enqueue_transfer(tensor, ProgramKind::READ,
-                   {div_up(rows, of_unit), [=, body = std::move(body)](const Unit& unit) {
-                      const auto found = std::ranges::find(parts, unit.chip, &ChipPart::chip);
-                      if (found == parts.end()) return;
-                      const MeshPart& part = found->part;
-                      const std::int64_t last = std::min((unit.index + 1) * of_unit, rows);
-                      for (std::int64_t row = unit.index * of_unit; row < last; ++row) {
-                        const std::int64_t to = part.row_in_whole(row);
-                        if (to < 0) continue;
-                        body({unit.chip, row, part.inside(-1), to * part.whole[-1] + part.first[-1]});
-                      }
-                    }});
+  runtime::Exchange exchange(tensor.device(), tensor.host_bytes(), tensor.spec().size_bytes());
+  for (const ChipPart& part : parts) exchange.bring_to_all(part.chip);
+  Stage stage{.units = div_up(rows, of_unit),
+              .body =
+                  [=, body = std::move(body)](const Unit& unit) {
+                    const auto found = std::ranges::find(parts, unit.chip, &ChipPart::chip);
+                    if (found == parts.end()) return;
+                    const MeshPart& part = found->part;
+                    const std::int64_t last = std::min((unit.index + 1) * of_unit, rows);
+                    for (std::int64_t row = unit.index * of_unit; row < last; ++row) {
+                      const std::int64_t to = part.row_in_whole(row);
+                      if (to < 0) continue;
+                      body({unit.chip, row, part.inside(-1), to * part.whole[-1] + part.first[-1]});
+                    }
+                  },
+              .of_all_chips = true};
+  enqueue_transfer(tensor, ProgramKind::READ, std::move(stage), exchange.take());
 }
 
 void require_extents(const HostRows& source, std::int64_t rows, std::int64_t columns, const TensorSpec& spec) {
@@ -413,6 +423,9 @@ std::vector<std::int32_t> to_host_integers(const Tensor& tensor, std::int64_t ch
 
 HostTensor read_operand(const runtime::MeshDevice& device, const OperandRecord& operand, std::int64_t chip) {
   require_data(device);
+  base::require<base::Unsupported>(device.is_local(chip),
+                                   "[read_operand] a chip of this rank is required; received {}, which is of rank {}",
+                                   chip, device.rank_of(chip));
   const TensorSpec& spec = operand.spec;
   const DeviceView view(device.host_bytes(spec.memory_config.buffer_type, operand.address), spec);
   const std::int64_t width = width_of(spec);

@@ -68,7 +68,8 @@ class Read {
   runtime::Event event_;
 };
 
-/// Reads a tensor of one chip back as fp32, without padding: in the order of the current queue, without waiting.
+/// Reads a tensor of one chip back as fp32, without padding: in the order of the current queue, without waiting. Where
+/// several ranks run the mesh, each of them gets it.
 /// Throws Unsupported in record mode, where there is no data.
 Read<HostTensor> begin_read(const Tensor& tensor, std::int64_t chip = 0);
 /// The same for INT32 and UINT32 ROW_MAJOR.
@@ -85,7 +86,8 @@ Read<std::vector<std::int32_t>> begin_read_integers(const Tensor& tensor, std::v
 HostTensor to_host(const Tensor& tensor, std::int64_t chip = 0);
 std::vector<std::int32_t> to_host_integers(const Tensor& tensor, std::int64_t chip = 0);
 
-/// Decodes an operand from inside an observer's callback, while it is live. Throws Unsupported in record mode.
+/// Decodes an operand from inside an observer's callback, while it is live. Throws Unsupported in record mode, and for
+/// a chip of another rank.
 HostTensor read_operand(const runtime::MeshDevice& device, const OperandRecord& operand, std::int64_t chip = 0);
 
 } // namespace tessera::tensor

@@ -39,10 +39,9 @@ std::vector<Tensor> all_broadcast(const Tensor& input_tensor, const CclOptions& 
   const std::int64_t bytes = input_tensor.spec().size_bytes();
   const auto body = [groups, in = input_tensor.view(), views](std::int64_t chip, std::int64_t first,
                                                               std::int64_t count) {
-    const DeviceView& out = views[static_cast<std::size_t>(groups.place(chip))];
     for (std::int64_t place = 0; place < groups.size(); ++place)
-      std::memcpy(out.bytes(groups.member(chip, place)) + first, in.bytes(chip) + first,
-                  static_cast<std::size_t>(count));
+      std::memcpy(views[static_cast<std::size_t>(place)].bytes(chip) + first,
+                  in.bytes(groups.member(chip, place)) + first, static_cast<std::size_t>(count));
   };
   collective.launch(copy_bytes(bytes, groups.size(), body), operands,
                     pass_to_all(collective.topology(), groups.size(), bytes), {});

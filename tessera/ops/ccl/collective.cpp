@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "tessera/base/error.hpp"
+#include "tessera/runtime/exchange.hpp"
 
 namespace tessera::ops {
 namespace {
@@ -21,7 +22,7 @@ Collective::Collective(std::string_view op, const Tensor& input, CclOptions opti
     : op_(op),
       input_(checked(op, input)),
       options_(std::move(options)),
-      groups_(op, input.device().board(), options_.cluster_axis) {
+      groups_(op, input.device(), options_.cluster_axis) {
   const std::int64_t most = std::max<std::int64_t>(1, input.device().board().links_per_neighbour);
   num_links_ = options_.num_links.value_or(most);
   base::require(1 <= num_links_ && num_links_ <= most, "[{}] num_links must be in 1..{} on a {}; received {}", op, most,
@@ -51,10 +52,24 @@ Tensor Collective::allocate(const Shape& shape) const {
   return Tensor::allocate(input_.device(), spec, op_);
 }
 
+runtime::Messages Collective::exchange() const {
+  runtime::Exchange exchange(input_.device(), input_.host_bytes(), input_.spec().size_bytes());
+  const std::int64_t chips = input_.device().ranks() == 1 ? 0 : input_.device().chips();
+  for (std::int64_t chip = 0; chip < chips; ++chip) {
+    for (std::int64_t place = 0; place < groups_.size(); ++place) exchange.bring(groups_.member(chip, place), chip);
+  }
+  return exchange.take();
+}
+
 void Collective::launch(runtime::Stage stage, Operands outputs, const Traffic& traffic, Attributes own,
                         OpWork work) const {
+  launch(std::move(stage), exchange(), outputs, traffic, std::move(own), work);
+}
+
+void Collective::launch(runtime::Stage stage, runtime::Messages messages, Operands outputs, const Traffic& traffic,
+                        Attributes own, OpWork work) const {
   const Operand input{"input_tensor", input_};
-  runtime::Program program{.name = op_};
+  runtime::Program program{.name = op_, .exchange = std::move(messages)};
   program.stages.push_back(std::move(stage));
   ops::launch(input_.device(), std::move(program), Operands(&input, 1), outputs, [&] {
     Attributes attributes = std::move(own);

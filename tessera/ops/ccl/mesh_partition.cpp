@@ -21,7 +21,7 @@ Tensor mesh_partition(const Tensor& input_tensor, int dim, const CclOptions& opt
   };
   count(input_tensor, &OpWork::dram_read_bytes);
   count(output, &OpWork::dram_write_bytes);
-  collective.launch(assemble({input_tensor, output, groups, false}, arrangement), Operands(&operand, 1), {},
+  collective.launch(assemble({input_tensor, output, groups, false}, arrangement), {}, Operands(&operand, 1), {},
                     {{"dim", std::int64_t{dim}}}, work);
   return output;
 }

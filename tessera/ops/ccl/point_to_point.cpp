@@ -7,6 +7,7 @@
 #include "tessera/base/error.hpp"
 #include "tessera/ops/ccl/collective.hpp"
 #include "tessera/ops/ccl/stages.hpp"
+#include "tessera/runtime/exchange.hpp"
 
 namespace tessera::ops {
 namespace {
@@ -43,7 +44,9 @@ Tensor point_to_point(const Tensor& input_tensor, MeshCoordinate sender, MeshCoo
   };
   const std::int64_t hops = distance(sender.row, receiver.row, board.mesh_rows, options.topology) +
                             distance(sender.column, receiver.column, board.mesh_columns, options.topology);
-  collective.launch(copy_bytes(bytes, 1, body), Operands(&operand, 1), {hops == 0 ? 0 : bytes, hops},
+  runtime::Exchange exchange(input_tensor.device(), input_tensor.host_bytes(), bytes);
+  exchange.bring(from, to);
+  collective.launch(copy_bytes(bytes, 1, body), exchange.take(), Operands(&operand, 1), {hops == 0 ? 0 : bytes, hops},
                     {{"sender_coord", fmt::format("[{}, {}]", sender.row, sender.column)},
                      {"receiver_coord", fmt::format("[{}, {}]", receiver.row, receiver.column)}});
   return output;

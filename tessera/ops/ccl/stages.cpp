@@ -14,17 +14,26 @@ namespace {
 // row of tiles of a decode step.
 constexpr std::int64_t kBytesOfUnit = std::int64_t{16} << 10;
 
+/// Chips of this rank that share out the items of the output that a chip gets.
+std::int64_t sharers(const StageOperands& operands, std::int64_t chip) {
+  return operands.replicated ? operands.groups.local_size(chip) : 1;
+}
+
 /// A stage over `items` of the output, each of `bytes`: body(chip, item) for each that the chip makes.
 runtime::Stage for_each_item(const StageOperands& operands, std::int64_t items, std::int64_t bytes,
                              std::function<void(std::int64_t chip, std::int64_t item)> body) {
-  const ChipGroups& groups = operands.groups;
-  const std::int64_t sharers = operands.replicated ? groups.size() : 1;
-  const std::int64_t share = div_up(items, sharers);
   const std::int64_t of_unit = std::max<std::int64_t>(1, kBytesOfUnit / bytes);
-  return {div_up(share, of_unit), [=, body = std::move(body)](const runtime::Unit& unit) {
-            const std::int64_t begin = sharers == 1 ? 0 : groups.place(unit.chip) * share;
-            const std::int64_t end = std::min(begin + share, items);
-            const std::int64_t first = begin + unit.index * of_unit;
+  std::vector<std::int64_t> first_items; // of each chip, and the share's size
+  std::vector<std::int64_t> shares;
+  for (std::int64_t chip = 0; chip < operands.chips; ++chip) {
+    const bool local = operands.groups.is_local(chip);
+    shares.push_back(local ? div_up(items, sharers(operands, chip)) : 0);
+    first_items.push_back(local && operands.replicated ? operands.groups.local_place(chip) * shares.back() : 0);
+  }
+  return {div_up(std::ranges::max(shares), of_unit), [=, body = std::move(body)](const runtime::Unit& unit) {
+            const auto chip = static_cast<std::size_t>(unit.chip);
+            const std::int64_t end = std::min(first_items[chip] + shares[chip], items);
+            const std::int64_t first = first_items[chip] + unit.index * of_unit;
             for (std::int64_t item = first; item < std::min(first + of_unit, end); ++item) body(unit.chip, item);
           }};
 }
@@ -38,7 +47,10 @@ std::int64_t copies(const StageOperands& operands) {
 template <typename Body>
 void for_each_target(const StageOperands& operands, std::int64_t chip, const Body& body) {
   if (!operands.replicated) return body(chip);
-  for (std::int64_t place = 0; place < operands.groups.size(); ++place) body(operands.groups.member(chip, place));
+  for (std::int64_t place = 0; place < operands.groups.size(); ++place) {
+    const std::int64_t target = operands.groups.member(chip, place);
+    if (operands.groups.is_local(target)) body(target);
+  }
 }
 
 std::byte* tile_of(const kernels::Tiles& tiles, std::int64_t row, std::int64_t column) {

@@ -13,8 +13,9 @@ struct StageOperands {
   TensorSpec input_spec;
   TensorSpec output_spec;
   ChipGroups groups;
-  /// All chips of a group get the same output: each makes a share of it and writes that to all of them. Else each chip
-  /// makes its own.
+  std::int64_t chips;
+  /// All chips of a group get the same output: each makes a share of it and writes that to all of them, as far as they
+  /// are of one rank. Else each chip makes its own.
   bool replicated = false;
 
   StageOperands(const Tensor& in, const Tensor& out, const ChipGroups& chip_groups, bool is_replicated)
@@ -23,6 +24,7 @@ struct StageOperands {
         input_spec(in.spec()),
         output_spec(out.spec()),
         groups(chip_groups),
+        chips(in.device().chips()),
         replicated(is_replicated) {}
 };
 
