@@ -11,19 +11,21 @@ MemoryUse use_of(const runtime::BankAllocator& allocator) {
   return {.weights = peak(runtime::MemoryKind::WEIGHTS),
           .kv_cache = peak(runtime::MemoryKind::KV_CACHE),
           .activations = peak(runtime::MemoryKind::ACTIVATIONS),
+          .collectives = peak(runtime::MemoryKind::COLLECTIVES),
           .trace = peak(runtime::MemoryKind::TRACE),
           .peak = usage.peak_bytes,
           .capacity = allocator.capacity_bytes()};
 }
 
 /// Loads and runs the model on a recording device of this board. Throws OutOfMemory when the board is too small.
-MemoryPlan record(const BoardSpec& chip, const ModelOptions& options, const checkpoint::Checkpoint& checkpoint,
+MemoryPlan record(const BoardSpec& mesh, nn::TensorParallelScheme scheme, const checkpoint::Checkpoint& checkpoint,
                   const PlanRequest& request) {
-  const auto device = runtime::MeshDevice::open({.board = chip, .mode = runtime::RunMode::RECORD, .threads = 1});
+  const auto device = runtime::MeshDevice::open({.board = mesh, .mode = runtime::RunMode::RECORD, .threads = 1});
   const auto model = models::load(device, checkpoint,
-                                  {.precision = options.precision,
+                                  {.precision = request.precision,
                                    .context = request.context,
                                    .max_users = request.users,
+                                   .scheme = scheme,
                                    .layers = request.layers});
   const nn::CausalLMInfo& info = model->info();
   const std::int64_t length = request.prompt_length > 0 ? request.prompt_length : info.context;
@@ -37,30 +39,49 @@ MemoryPlan record(const BoardSpec& chip, const ModelOptions& options, const chec
           .l1 = use_of(device->allocator(BufferType::L1))};
 }
 
-/// The same chip with room for everything, to learn what a model that does not fit would need.
-BoardSpec without_limits(BoardSpec chip) {
+/// The same chips with room for everything, to learn what a model that does not fit would need.
+BoardSpec without_limits(BoardSpec mesh) {
   constexpr std::int64_t kRoom = std::int64_t{1} << 50;
-  chip.arch.dram_bytes_per_bank = kRoom;
-  chip.arch.l1_bytes_per_core = kRoom;
-  return chip;
+  mesh.arch.dram_bytes_per_bank = kRoom;
+  mesh.arch.l1_bytes_per_core = kRoom;
+  return mesh;
 }
 
 } // namespace
 
-MemoryPlan plan_memory(const ModelOptions& options, const checkpoint::Checkpoint& checkpoint,
-                       const PlanRequest& request) {
-  const BoardSpec chip = one_chip_of(options);
+MemoryPlan plan_memory(const BoardSpec& board, const models::Parallelism& parallelism,
+                       const checkpoint::Checkpoint& checkpoint, const PlanRequest& request) {
+  const BoardSpec mesh = parallelism.submesh_of(board);
   try {
-    return record(chip, options, checkpoint, request);
+    return record(mesh, parallelism.scheme, checkpoint, request);
   } catch (const base::OutOfMemory& error) {
-    MemoryPlan plan = record(without_limits(chip), options, checkpoint, request);
+    MemoryPlan plan = record(without_limits(mesh), parallelism.scheme, checkpoint, request);
     plan.fits = false;
     plan.explanation = error.what();
-    const auto limits = runtime::MeshDevice::open({.board = chip, .mode = runtime::RunMode::RECORD, .threads = 1});
+    const auto limits = runtime::MeshDevice::open({.board = mesh, .mode = runtime::RunMode::RECORD, .threads = 1});
     plan.dram.capacity = limits->allocator(BufferType::DRAM).capacity_bytes();
     plan.l1.capacity = limits->allocator(BufferType::L1).capacity_bytes();
     return plan;
   }
+}
+
+BoardPlan plan_board(const BoardSpec& board, const BoardRequest& wanted, const checkpoint::Checkpoint& checkpoint,
+                     PlanRequest request) {
+  const nn::DecoderConfig config = models::configure(checkpoint);
+  const std::vector<models::Parallelism> candidates =
+      wanted.tp.empty() ? models::tensor_parallelisms(board, config)
+                        : std::vector{models::parse_tensor_parallelism(board, wanted.tp)};
+  BoardPlan plan{.memory = {.fits = false}};
+  for (models::Parallelism candidate : candidates) {
+    const std::int64_t most = candidate.most_copies(board);
+    if (wanted.dp && most < *wanted.dp && plan.memory.dram.capacity > 0) break; // a smaller one is the largest possible
+    candidate.dp = wanted.dp.value_or(std::min(most, wanted.users.value_or(most)));
+    models::check_parallelism(candidate, board, config);
+    if (wanted.users) request.users = div_up(*wanted.users, candidate.dp);
+    plan = {candidate, plan_memory(board, candidate, checkpoint, request)};
+    if (plan.memory.fits) break;
+  }
+  return plan;
 }
 
 } // namespace tessera::cli

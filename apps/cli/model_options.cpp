@@ -6,8 +6,10 @@
 #include <chrono>
 #include <cstdlib>
 
+#include "apps/cli/board_file.hpp"
 #include "apps/cli/interrupt.hpp"
 #include "apps/cli/progress.hpp"
+#include "apps/cli/standard_streams.hpp"
 #include "tessera/base/error.hpp"
 
 namespace tessera::cli {
@@ -26,7 +28,9 @@ runtime::Numerics parse_numerics(const std::string& name) {
 void ModelOptions::add(CLI::App& app) {
   std::vector<std::string> names;
   for (const BoardSpec& known : boards()) names.push_back(known.name);
-  app.add_option("--board", board, fmt::format("Virtual board: {}", fmt::join(names, ", ")))->capture_default_str();
+  app.add_option("--board", board,
+                 fmt::format("Virtual board: {}, or a JSON file that describes one", fmt::join(names, ", ")))
+      ->capture_default_str();
   app.add_option("--numerics", numerics,
                  "native: stored formats, the host's arithmetic; exact: the card's, bit for bit")
       ->capture_default_str();
@@ -39,8 +43,15 @@ void ModelOptions::add(CLI::App& app) {
          "Positions of the KV cache for each user; 0: as many as the command needs, or the model's own, at most "
          "2048")
       ->capture_default_str();
-  app.add_option("--dp", dp, "Chips that each run the whole model on a part of the users")->capture_default_str();
-  app.add_option("--tp", tp, "Chips that share each layer")->capture_default_str();
+  app.add_option("--dp", dp,
+                 "Copies of the model, each on chips of its own, that users are spread over; default: as many as there "
+                 "are chips and users for")
+      ->type_name("N");
+  app.add_option(
+         "--tp", tp,
+         "Chips that share each layer of a copy: N in a line, or RxC in a grid; default: as few in a line as it "
+         "fits on")
+      ->type_name("N|RxC");
   app.add_option("--weight-cache", weight_cache,
                  "Folder that keeps converted weights for the next start, or off; default: $TESSERA_CACHE, else "
                  "~/.cache/tessera");
@@ -71,49 +82,47 @@ nn::WeightCacheOptions weight_cache_of(const ModelOptions& options) {
   return cache;
 }
 
-BoardSpec one_chip_of(const ModelOptions& options) {
-  base::require(options.dp >= 1 && options.tp >= 1, "[mesh] --dp and --tp must be at least 1; received --dp {} --tp {}",
-                options.dp, options.tp);
-  base::require<base::Unsupported>(options.dp == 1 && options.tp == 1,
-                                   "[mesh] one chip is what is built: --dp 1 --tp 1; received --dp {} --tp {}; run the "
-                                   "model on one chip, or plan a smaller --precision",
-                                   options.dp, options.tp);
-  base::require(options.context >= 0, "[context] --context must be 0 (as needed) or more; received {}",
-                options.context);
-  BoardSpec chip = board(options.board);
-  if (chip.chips() > 1) {
-    spdlog::debug("one of the {} chips of {} is used", chip.chips(), chip.name);
-    chip.mesh_rows = chip.mesh_columns = 1;
-  }
-  return chip;
+std::vector<runtime::MeshDevice*> ModelOnBoard::devices() const {
+  std::vector<runtime::MeshDevice*> all;
+  for (std::int64_t copy = 0; copy < model->count(); ++copy) all.push_back(&model->copy(copy).device());
+  return all;
 }
 
-std::shared_ptr<runtime::MeshDevice> open_device(const ModelOptions& options, runtime::RunMode mode) {
+ModelOnBoard open_model(const ModelOptions& options, const checkpoint::Checkpoint& checkpoint,
+                        models::LoadOptions load) {
   base::require(0 <= options.threads && options.threads <= kMaxThreads,
                 "[threads] 0 (all) to {} are possible; received {}", kMaxThreads, options.threads);
-  return runtime::MeshDevice::open({.board = one_chip_of(options),
-                                    .numerics = parse_numerics(options.numerics),
-                                    .mode = mode,
-                                    .threads = options.threads,
-                                    .pin_threads = options.pin_threads,
-                                    .command_queues = options.command_queues,
-                                    .trace_region_size = options.trace_region_size});
-}
-
-std::unique_ptr<nn::DecoderModel> load_model(std::shared_ptr<runtime::MeshDevice> device,
-                                             const checkpoint::Checkpoint& checkpoint, models::LoadOptions options) {
+  base::require(options.context >= 0, "[context] --context must be 0 (as needed) or more; received {}",
+                options.context);
+  const BoardSpec whole = find_board(options.board);
+  const BoardPlan plan = plan_board(whole, {.dp = options.dp, .tp = options.tp, .users = load.max_users}, checkpoint,
+                                    {.precision = load.precision,
+                                     .context = load.context,
+                                     .prompt_length = 1, // longer ones may fit or not when they come
+                                     .layers = load.layers});
+  if (!plan.memory.fits) throw base::OutOfMemory(plan.memory.explanation);
+  ModelOnBoard opened{.parallelism = plan.parallelism};
+  if (whole.chips() > 1)
+    write_note(fmt::format("{}: {} of {} chips, {}", whole.name, opened.parallelism.dp * opened.parallelism.tp(),
+                           whole.chips(), models::to_string(opened.parallelism)));
+  opened.mesh = runtime::MeshDevice::open({.board = whole,
+                                           .numerics = parse_numerics(options.numerics),
+                                           .threads = options.threads,
+                                           .pin_threads = options.pin_threads,
+                                           .command_queues = options.command_queues,
+                                           .trace_region_size = options.trace_region_size});
   Progress progress("loading layers");
-  options.progress = [&](std::int64_t done, std::int64_t total) {
+  load.progress = [&](std::int64_t done, std::int64_t total) {
     InterruptGuard::check();
     progress.update(done, total);
   };
   const auto start = std::chrono::steady_clock::now();
-  auto model = models::load(std::move(device), checkpoint, options);
+  opened.model = models::load_copies(opened.mesh, checkpoint, load, opened.parallelism);
   const std::chrono::duration<double> time = std::chrono::steady_clock::now() - start;
-  const nn::CausalLMInfo& info = model->info();
+  const nn::CausalLMInfo& info = opened.model->info();
   spdlog::debug("{}: {} layers, context {}, {} users, loaded in {:.2f} s", info.family, info.layers, info.context,
                 info.max_users, time.count());
-  return model;
+  return opened;
 }
 
 } // namespace tessera::cli

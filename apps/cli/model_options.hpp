@@ -3,9 +3,13 @@
 #include <CLI/CLI.hpp>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
+#include <vector>
 
+#include "apps/cli/memory_plan.hpp"
 #include "tessera/models/load.hpp"
+#include "tessera/models/parallelism.hpp"
 #include "tessera/runtime/mesh_device.hpp"
 
 namespace tessera::cli {
@@ -16,8 +20,8 @@ struct ModelOptions {
   std::string numerics = "native";
   std::string precision = "accuracy";
   std::int64_t context = 0;
-  std::int64_t dp = 1;
-  std::int64_t tp = 1;
+  std::optional<std::int64_t> dp; ///< none: as many copies as there are users and chips for
+  std::string tp;                 ///< "4" or "2x4" (models::parse_tensor_parallelism); empty: as few chips as it fits
   int threads = 0;
   bool pin_threads = false;
   std::string weight_cache; ///< folder, "off", or empty: the default folder
@@ -33,15 +37,20 @@ struct ModelOptions {
 /// Where converted weights are kept: --weight-cache, else $TESSERA_CACHE, else ~/.cache/tessera; no folder for "off".
 nn::WeightCacheOptions weight_cache_of(const ModelOptions& options);
 
-/// The board by its name, cut down to the one chip that a model runs on. Throws InvalidArgument for an unknown board,
-/// Unsupported for data or tensor parallelism over more than one chip.
-BoardSpec one_chip_of(const ModelOptions& options);
+/// A model on the chips of a board.
+struct ModelOnBoard {
+  std::shared_ptr<runtime::MeshDevice> mesh;
+  models::Parallelism parallelism;
+  std::unique_ptr<nn::DataParallel> model;
 
-/// Opens the virtual card. Throws InvalidArgument for values that are not allowed, Unsupported for what is not built.
-std::shared_ptr<runtime::MeshDevice> open_device(const ModelOptions& options, runtime::RunMode mode);
+  /// The devices of the copies.
+  std::vector<runtime::MeshDevice*> devices() const;
+};
 
-/// Puts a model on a device, with progress on a terminal; Ctrl-C ends it by Interrupted where an InterruptGuard lives.
-std::unique_ptr<nn::DecoderModel> load_model(std::shared_ptr<runtime::MeshDevice> device,
-                                             const checkpoint::Checkpoint& checkpoint, models::LoadOptions options);
+/// Opens the virtual board, shared out as plan_board says, and puts a model on it, with progress on a terminal; Ctrl-C
+/// ends it by Interrupted where an InterruptGuard lives. Throws InvalidArgument for values that are not allowed,
+/// Unsupported for what is not built, OutOfMemory when no part of the board holds the model.
+ModelOnBoard open_model(const ModelOptions& options, const checkpoint::Checkpoint& checkpoint,
+                        models::LoadOptions load);
 
 } // namespace tessera::cli

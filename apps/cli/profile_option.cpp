@@ -43,10 +43,10 @@ void ProfileOption::add(CLI::App& app) {
       ->type_name("FILE.json");
 }
 
-ProfileRecording::ProfileRecording(const ProfileOption& option, runtime::MeshDevice& device,
+ProfileRecording::ProfileRecording(const ProfileOption& option, std::vector<runtime::MeshDevice*> devices,
                                    const ModelOptions& options, std::string model)
     : file_(option.file()),
-      device_(device),
+      devices_(std::move(devices)),
       origin_{.version = TESSERA_VERSION,
               .command = command_line(),
               .model = std::move(model),
@@ -54,11 +54,11 @@ ProfileRecording::ProfileRecording(const ProfileOption& option, runtime::MeshDev
               .precision = options.precision,
               .numerics = options.numerics,
               .isa = std::string(kernels::kernels().isa),
-              .threads = device.queue().threads(),
-              .chips = device.chips()} {
+              .threads = devices_.front()->queue().threads(),
+              .chips = devices_.front()->chips() * static_cast<std::int64_t>(devices_.size())} {
   if (file_.empty()) return;
   profiler_ = std::make_unique<profile::Profiler>();
-  profiler_->attach(device);
+  for (runtime::MeshDevice* device : devices_) profiler_->attach(*device);
 }
 
 ProfileRecording::~ProfileRecording() {
@@ -68,7 +68,7 @@ ProfileRecording::~ProfileRecording() {
 void ProfileRecording::stop() {
   if (profiler_ == nullptr) return;
   profiler_->end_stage();
-  profiler_->detach(device_);
+  for (runtime::MeshDevice* device : devices_) profiler_->detach(*device);
 }
 
 void ProfileRecording::begin_stage(const std::string& name) {

@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "apps/cli/model_options.hpp"
 #include "tessera/profile/profiler.hpp"
@@ -20,11 +21,11 @@ class ProfileOption {
   std::string file_;
 };
 
-/// Records what runs on a device while it lives. Without a file all of it does nothing.
+/// Records what runs on devices while it lives. Without a file all of it does nothing.
 class ProfileRecording {
  public:
   /// `model` is the checkpoint as the user named it.
-  ProfileRecording(const ProfileOption& option, runtime::MeshDevice& device, const ModelOptions& options,
+  ProfileRecording(const ProfileOption& option, std::vector<runtime::MeshDevice*> devices, const ModelOptions& options,
                    std::string model);
   ~ProfileRecording(); ///< without `write`, no file is left
   ProfileRecording(const ProfileRecording&) = delete;
@@ -41,7 +42,7 @@ class ProfileRecording {
   void stop();
 
   const std::string file_;
-  runtime::MeshDevice& device_;
+  std::vector<runtime::MeshDevice*> devices_;
   profile::Origin origin_;
   std::string stage_;
   std::unique_ptr<profile::Profiler> profiler_;

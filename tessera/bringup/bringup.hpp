@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -16,6 +17,13 @@
 
 namespace tessera::bringup {
 
+/// The model in another form, on several chips of its board.
+struct ParallelForm {
+  std::string name;          ///< "dp 8", "tp 2x4"
+  bool shares_layers = true; ///< tensor parallel; else copies of what is brought up: the same bits are required
+  std::function<std::unique_ptr<nn::CausalLM>()> open;
+};
+
 /// What is brought up, and against what. Everything must outlive the run.
 struct Inputs {
   nn::CausalLM& device;
@@ -28,6 +36,8 @@ struct Inputs {
   std::vector<nn::TensorExpectation> expected_tensors{};
   /// Ids as text, where there is a tokenizer; without one the report shows ids and says so.
   std::function<std::string(std::span<const std::int32_t>)> decode_text{};
+  /// For the stages data-parallel and tensor-parallel; without any of its kind a stage is skipped.
+  std::vector<ParallelForm> parallel_forms{};
 };
 
 struct Options {

@@ -18,7 +18,7 @@ std::string title(const std::string& figure) {
 
 std::string number(const std::string& figure, double value) {
   if (!std::isfinite(value)) return fmt::format("{}", value);
-  if (figure == "pcc") return fmt::format("{:.6f}", value);
+  if (figure.starts_with("pcc")) return fmt::format("{:.6f}", value);
   if (figure == "top1" || figure == "top5") return fmt::format("{:.2f} %", 100.0 * value);
   if (value == std::floor(value) && std::abs(value) < 1e6) return fmt::format("{}", value);
   return fmt::format("{:.3g}", value);
@@ -41,7 +41,7 @@ std::string limits_of(const Row& row) {
     if (!figure.bound) continue;
     const char* sign = figure.bound->kind == Bound::Kind::AT_LEAST ? ">=" : "<=";
     text += fmt::format("{}{} {} {:.{}g}", text.empty() ? "" : ", ", title(figure.name), sign, figure.bound->limit,
-                        figure.name == "pcc" ? 6 : 3);
+                        figure.name.starts_with("pcc") ? 6 : 3);
   }
   return text;
 }

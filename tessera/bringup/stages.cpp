@@ -16,6 +16,10 @@ const std::vector<Stage>& all_stages() {
       {"generation", "both models continue the prompts on their own", generation, generation_work},
       {"trace-and-queues", "steps replayed from a trace, over one queue and two, give the bits of steps run op by op",
        trace_and_queues, trace_and_queues_work},
+      {"data-parallel", "copies on chips of their own: modules and model, the same bits user by user", data_parallel,
+       data_parallel_work},
+      {"tensor-parallel", "chips that share each layer: modules, then the model, against the reference and one copy",
+       tensor_parallel, tensor_parallel_work},
   };
   return stages;
 }

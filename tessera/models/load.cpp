@@ -13,8 +13,8 @@ constexpr std::int64_t kDefaultContext = 2048;
 std::shared_ptr<nn::WeightCache> weight_cache(runtime::MeshDevice& device, const checkpoint::Checkpoint& checkpoint,
                                               const LoadOptions& options) {
   nn::WeightCacheOptions cache = options.weight_cache;
-  if (cache.folder.empty() || options.random_seed || !checkpoint.has_weights() ||
-      device.mode() == runtime::RunMode::RECORD) {
+  if (cache.folder.empty() || options.random_seed || !checkpoint.has_weights() || options.original != nullptr ||
+      device.mode() == runtime::RunMode::RECORD || device.chips() > 1) {
     return nullptr;
   }
   cache.variant = fmt::format("{}, {} layers", options.precision, options.layers);
@@ -50,13 +50,15 @@ std::unique_ptr<nn::DecoderModel> load(std::shared_ptr<runtime::MeshDevice> devi
     config.sliding_window.resize(static_cast<std::size_t>(options.layers));
   }
   const nn::WeightLoader weights(*device, checkpoint, precision.weights_as_stored, config.stored_dtype,
-                                 options.random_seed, weight_cache(*device, checkpoint, options));
+                                 options.random_seed, weight_cache(*device, checkpoint, options),
+                                 options.original == nullptr ? std::vector<nn::Tensor>{} : options.original->weights());
   const std::int64_t context = options.context > 0 ? options.context : std::min(config.max_positions, kDefaultContext);
   return std::make_unique<nn::DecoderModel>(device, config, family_of(checkpoint).names(), weights,
                                             nn::DecoderModel::Options{.precision = precision,
                                                                       .context = context,
                                                                       .max_users = options.max_users,
                                                                       .execution = options.execution,
+                                                                      .scheme = options.scheme,
                                                                       .progress = options.progress});
 }
 

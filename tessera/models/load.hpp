@@ -18,6 +18,9 @@ struct LoadOptions {
   std::int64_t context = 0;   ///< positions of the KV cache for each user; 0: the model's own maximum, at most 2048
   std::int64_t max_users = 1; ///< 1 to 32
   nn::Execution execution{};
+  nn::TensorParallelScheme scheme = nn::TensorParallelScheme::LINE; ///< how the device's chips share each layer
+  /// The same model on another device, whose weights' host memory this one shares; null: none.
+  const nn::DecoderModel* original = nullptr;
   std::int64_t layers = 0; ///< keep only the first so many; 0: all
   /// Random weights of this seed in place of the checkpoint's, which may be a configuration alone.
   std::optional<std::uint64_t> random_seed;

@@ -20,9 +20,9 @@ Attention::Attention(const Shape& shape, Linear wqkv, Linear wo)
     : shape_(shape), wqkv_(std::move(wqkv)), wo_(std::move(wo)) {}
 
 tensor::Tensor Attention::forward(const tensor::Tensor& x, const ForwardContext& context) const {
-  const tensor::Tensor qkv = wqkv_.forward(x, context); // [1, 1, R, (Hq + 2 Hkv) D]
+  const tensor::Tensor qkv = context.parallel.sum_columns(wqkv_.forward(x, context)); // [1, 1, R, (Hq + 2 Hkv) D]
   const tensor::Tensor heads = context.phase == Phase::DECODE ? decode(qkv, context) : prefill(qkv, context);
-  return wo_.forward(heads, context);
+  return context.parallel.sum_rows(wo_.forward(heads, context));
 }
 
 tensor::Tensor Attention::prefill(const tensor::Tensor& qkv, const ForwardContext& context) const {

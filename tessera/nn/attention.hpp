@@ -8,9 +8,11 @@
 
 namespace tessera::nn {
 
-/// Grouped-query attention with rotary embedding over the paged KV cache: x [1, 1, R, E] -> [1, 1, R, E].
+/// Grouped-query attention with rotary embedding over the paged KV cache: x [1, 1, R, E] -> [1, 1, R, E]. Each chip
+/// attends with its part of the heads.
 class Attention {
  public:
+  /// Of one chip.
   struct Shape {
     std::int64_t heads = 1;
     std::int64_t kv_heads = 1;
@@ -22,7 +24,8 @@ class Attention {
   /// Gives it the memory of its keys and values; required before forward.
   void set_cache(KvCache cache) { cache_ = std::move(cache); }
 
-  /// Appends the rows' keys and values to the cache and attends.
+  /// Appends the rows' keys and values to the cache and attends. Takes a module's input, gives a residual stream
+  /// (TensorParallel).
   tensor::Tensor forward(const tensor::Tensor& x, const ForwardContext& context) const;
 
  private:

@@ -6,7 +6,7 @@
 
 namespace tessera::nn {
 
-/// x + attention(norm(x)), then + mlp(norm(.)): x [1, 1, R, E] -> [1, 1, R, E].
+/// x + attention(norm(x)), then + mlp(norm(.)), on a residual stream x [1, 1, R, E].
 struct DecoderLayer {
   RmsNorm input_norm;
   Attention attention;

@@ -4,6 +4,7 @@
 #include <bit>
 
 #include "tessera/base/error.hpp"
+#include "tessera/nn/decoder_loader.hpp"
 #include "tessera/nn/decoder_token_loop.hpp"
 #include "tessera/ops/data_movement/slice.hpp"
 #include "tessera/ops/eltwise/plus_one.hpp"
@@ -16,57 +17,6 @@ namespace tessera::nn {
 namespace {
 
 constexpr std::int64_t kMaxUsers = kTileHeight; // a user is a row of one tile
-
-Linear load_linear(const WeightLoader& weights, const std::string& name, std::int64_t out, std::int64_t in, bool bias,
-                   DataType dtype, DataType vector_dtype, std::string_view label) {
-  Linear linear{.weight = weights.matmul_weight(weights.rows(name + ".weight", out, in),
-                                                weights.format(dtype, {name + ".weight"}), label)};
-  if (bias)
-    linear.bias =
-        weights.vector(weights.rows(name + ".bias", 1, out), weights.format(vector_dtype, {name + ".bias"}), label);
-  return linear;
-}
-
-RmsNorm load_norm(const WeightLoader& weights, const std::string& name, const DecoderConfig& config, DataType dtype) {
-  return {weights.vector(weights.rows(name + ".weight", 1, config.hidden_size),
-                         weights.format(dtype, {name + ".weight"}), "norm"),
-          static_cast<float>(config.norm_epsilon)};
-}
-
-/// Q, K and V as one projection, Q and K in the interleaved rotary order.
-Linear load_wqkv(const WeightLoader& weights, const DecoderConfig& config, const DecoderNames& names,
-                 std::int64_t layer, DataType dtype, DataType vector_dtype) {
-  const std::vector<std::string> projections{names.of_layer(layer, names.q), names.of_layer(layer, names.k),
-                                             names.of_layer(layer, names.v)};
-  const std::vector<std::int64_t> widths{config.attention_width(), config.kv_width(), config.kv_width()};
-  std::vector<HostRows> matrices;
-  std::vector<HostRows> biases; // columns as rows: a bias of N values is N rows of one
-  std::vector<std::string> matrix_names;
-  std::vector<std::string> bias_names;
-  for (std::size_t part = 0; part < projections.size(); ++part) {
-    const bool rotated = part < 2;
-    matrix_names.push_back(projections[part] + ".weight");
-    const HostRows matrix = weights.rows(matrix_names.back(), widths[part], config.hidden_size);
-    matrices.push_back(rotated ? interleave_rotary(matrix, config.head_dim) : matrix);
-    if (!config.qkv_bias) continue;
-    bias_names.push_back(projections[part] + ".bias");
-    const HostRows bias = as_column(weights.rows(bias_names.back(), 1, widths[part]));
-    biases.push_back(rotated ? interleave_rotary(bias, config.head_dim) : bias);
-  }
-  Linear linear{
-      .weight = weights.matmul_weight(concat_rows(std::move(matrices)), weights.format(dtype, matrix_names), "wqkv")};
-  if (config.qkv_bias)
-    linear.bias =
-        weights.matmul_weight(concat_rows(std::move(biases)), weights.format(vector_dtype, bias_names), "wqkv.bias");
-  return linear;
-}
-
-void capture(HiddenStates* hidden_states, const tensor::Tensor& x) {
-  if (hidden_states == nullptr) return;
-  HostTensor state = tensor::to_host(x);
-  state.shape = Shape{x.shape()[-2], x.shape()[-1]};
-  hidden_states->push_back(std::move(state));
-}
 
 /// Rows of the trace that prefills `length` tokens: at most an eighth more, so that few traces serve all lengths.
 std::int64_t prefill_rows(std::int64_t length) {
@@ -107,9 +57,10 @@ DecoderModel::DecoderModel(std::shared_ptr<runtime::MeshDevice> device, const De
             .attention_width = config.attention_width(),
             .context = options.context,
             .max_users = options.max_users},
+      parallel_(device_->board(), options.scheme, config),
       cache_config_{.users = options.max_users,
                     .context = round_up(options.context, kTileHeight),
-                    .kv_heads = config.kv_heads,
+                    .kv_heads = parallel_.heads(0, config.kv_heads).count,
                     .head_dim = config.head_dim},
       execution_(options.execution) {
   load_weights(names, weights, options);
@@ -133,42 +84,18 @@ DecoderModel::DecoderModel(std::shared_ptr<runtime::MeshDevice> device, const De
 
 void DecoderModel::load_weights(const DecoderNames& names, const WeightLoader& weights, const Options& options) {
   const runtime::MemoryKindScope kind(*device_, runtime::MemoryKind::WEIGHTS);
-  const std::string embedding_name = names.embedding + ".weight";
-  const HostRows table = weights.rows(embedding_name, config_.vocab_size, config_.hidden_size);
-  embedding_ = weights.table(table, weights.format(precision_.embedding, {embedding_name}), "embedding");
+  const DecoderLoader loader(config_, names, precision_, parallel_, weights);
+  embedding_ = loader.embedding();
   for (std::int64_t layer = 0; layer < config_.layers; ++layer) {
-    layers_.push_back(load_layer(layer, names, weights));
+    layers_.push_back(loader.layer(layer));
     // One layer at a time: conversions in flight would hold the checkpoint's pages and hide how far the load is.
     device_->synchronize();
     if (options.progress) options.progress(layer + 1, config_.layers);
   }
-  final_norm_ = load_norm(weights, names.final_norm, config_, precision_.norm);
-  const std::string head_name = config_.tied_embeddings ? embedding_name : names.lm_head + ".weight";
-  lm_head_.weight = weights.matmul_weight(weights.rows(head_name, config_.vocab_size, config_.hidden_size),
-                                          weights.format(precision_.lm_head, {head_name}), "lm_head");
+  final_norm_ = loader.final_norm();
+  lm_head_ = loader.lm_head();
+  weights_ = weights.loaded();
   weight_cache_ = weights.finish();
-}
-
-DecoderLayer DecoderModel::load_layer(std::int64_t number, const DecoderNames& names,
-                                      const WeightLoader& weights) const {
-  const runtime::Scope scope(*device_, fmt::format("layers.{}", number));
-  const LayerPrecision& formats = precision_.of_layer(number);
-  const auto name = [&](const std::string& part) { return names.of_layer(number, part); };
-  const std::int64_t e = config_.hidden_size;
-  const std::int64_t f = config_.intermediate_size;
-  const Attention::Shape shape{config_.heads, config_.kv_heads, config_.head_dim,
-                               config_.sliding_window[static_cast<std::size_t>(number)]};
-  return {
-      .input_norm = load_norm(weights, name(names.input_norm), config_, precision_.norm),
-      .attention = Attention(shape, load_wqkv(weights, config_, names, number, formats.wqkv, precision_.norm),
-                             load_linear(weights, name(names.o), e, config_.attention_width(), config_.o_bias,
-                                         formats.wo, precision_.norm, "wo")),
-      .post_attention_norm = load_norm(weights, name(names.post_attention_norm), config_, precision_.norm),
-      .mlp = {.w1 =
-                  load_linear(weights, name(names.gate), f, e, config_.mlp_bias, formats.ff1_3, precision_.norm, "w1"),
-              .w3 = load_linear(weights, name(names.up), f, e, config_.mlp_bias, formats.ff1_3, precision_.norm, "w3"),
-              .w2 = load_linear(weights, name(names.down), e, f, config_.mlp_bias, formats.ff2, precision_.norm, "w2")},
-  };
 }
 
 void DecoderModel::check_ids(std::span<const std::int32_t> ids) const {
@@ -201,6 +128,7 @@ void DecoderModel::check_positions(std::span<const std::int32_t> positions) cons
 
 ForwardContext DecoderModel::prefill_context(std::int64_t length) const {
   return {.phase = Phase::PREFILL,
+          .parallel = parallel_,
           .rope = rope_.look_up(inputs_.prompt_positions.leading(2, length), kDramInterleaved),
           .page_table = page_table_,
           .user = inputs_.user,
@@ -210,6 +138,7 @@ ForwardContext DecoderModel::prefill_context(std::int64_t length) const {
 
 ForwardContext DecoderModel::decode_context(const StepInputs& inputs) const {
   return {.phase = Phase::DECODE,
+          .parallel = parallel_,
           .rope = rope_.look_up(inputs.rotary_positions, kL1Interleaved),
           .positions = inputs.positions,
           .page_table = page_table_,
@@ -224,12 +153,15 @@ tensor::Tensor DecoderModel::embed(const tensor::Tensor& ids, const ForwardConte
 
 tensor::Tensor DecoderModel::run_layers(tensor::Tensor x, const ForwardContext& context,
                                         HiddenStates* hidden_states) const {
+  const auto capture = [&] {
+    if (hidden_states != nullptr) hidden_states->push_back(as_rows(parallel_.residual_to_host(x)));
+  };
   if (hidden_states != nullptr) hidden_states->clear();
-  capture(hidden_states, x);
+  capture();
   for (std::size_t layer = 0; layer < layers_.size(); ++layer) {
     const runtime::Scope scope(*device_, fmt::format("layers.{}", layer));
     x = layers_[layer].forward(x, context);
-    capture(hidden_states, x);
+    capture();
   }
   return x;
 }
@@ -237,14 +169,16 @@ tensor::Tensor DecoderModel::run_layers(tensor::Tensor x, const ForwardContext& 
 tensor::Tensor DecoderModel::head(const tensor::Tensor& x, const ForwardContext& context) const {
   const runtime::Scope scope(*device_, "lm_head");
   // Logits go to the host: DRAM, since a vocabulary of 128 k would take a tenth of L1.
-  return ops::linear(x, lm_head_.weight, {.dtype = context.activation, .memory_config = kDramInterleaved});
+  const tensor::Tensor part =
+      ops::linear(x, lm_head_.weight, {.dtype = context.activation, .memory_config = kDramInterleaved});
+  return parallel_.gather_logits(parallel_.sum_columns(part), config_.vocab_size);
 }
 
 tensor::Tensor DecoderModel::prefill_step(std::int64_t length, LogitsRows rows, HiddenStates* hidden_states) const {
   const ForwardContext context = prefill_context(length);
   tensor::Tensor x = run_layers(embed(inputs_.prompt.leading(2, length), context), context, hidden_states);
   if (rows == LogitsRows::LAST) x = ops::slice_rows(x, inputs_.last_row, 1);
-  return head(final_norm_.forward(x), context);
+  return head(final_norm_.forward(x, context), context);
 }
 
 tensor::Tensor DecoderModel::forward_prefill(std::int64_t user, std::span<const std::int32_t> ids, LogitsRows rows,
@@ -282,17 +216,22 @@ tensor::Tensor DecoderModel::prefill_last(std::int64_t user, std::span<const std
 tensor::Tensor DecoderModel::forward_decode(std::span<const std::int32_t> ids, std::span<const std::int32_t> positions,
                                             HiddenStates* hidden_states) {
   check_positions(positions);
+  base::require(ids.size() == positions.size(), "[decode] as many ids as positions are required; received {} and {}",
+                ids.size(), positions.size());
+  for (std::size_t user = 0; user < ids.size(); ++user) {
+    if (positions[user] >= 0) check_ids(ids.subspan(user, 1));
+  }
   inputs_.write_users(ids, positions);
   const StepInputs inputs = inputs_.of_users(static_cast<std::int64_t>(ids.size()));
   const ForwardContext context = decode_context(inputs);
-  return head(final_norm_.forward(run_layers(embed(inputs.ids, context), context, hidden_states)), context);
+  return head(final_norm_.forward(run_layers(embed(inputs.ids, context), context, hidden_states), context), context);
 }
 
 tensor::Tensor DecoderModel::decode_step(std::int64_t rows) {
   const StepInputs inputs = inputs_.of_users(rows);
   const ForwardContext context = decode_context(inputs);
   const tensor::Tensor logits =
-      head(final_norm_.forward(run_layers(embed(inputs.ids, context), context, nullptr)), context);
+      head(final_norm_.forward(run_layers(embed(inputs.ids, context), context, nullptr), context), context);
   const runtime::Scope scope(*device_, "sampling");
   ops::sampling(logits,
                 {.temperature = inputs.temperature,
@@ -321,14 +260,7 @@ HostTensor DecoderModel::prefill(std::int64_t user, std::span<const std::int32_t
 
 HostTensor DecoderModel::decode(std::span<const std::int32_t> ids, std::span<const std::int32_t> positions,
                                 HiddenStates* hidden_states) {
-  base::require(ids.size() == positions.size(), "[decode] as many ids as positions are required; received {} and {}",
-                ids.size(), positions.size());
-  std::vector<std::int32_t> used(ids.begin(), ids.end());
-  for (std::size_t user = 0; user < used.size(); ++user) {
-    if (positions[user] < 0) used[user] = 0;
-  }
-  check_ids(used);
-  return as_rows(tensor::to_host(forward_decode(used, positions, hidden_states)));
+  return as_rows(tensor::to_host(forward_decode(ids, positions, hidden_states)));
 }
 
 } // namespace tessera::nn

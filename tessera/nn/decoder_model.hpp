@@ -12,13 +12,14 @@
 #include "tessera/nn/decoder_layer.hpp"
 #include "tessera/nn/precision.hpp"
 #include "tessera/nn/step_inputs.hpp"
+#include "tessera/nn/tensor_parallel.hpp"
 #include "tessera/nn/weights.hpp"
 #include "tessera/runtime/mesh_device.hpp"
 #include "tessera/runtime/trace.hpp"
 
 namespace tessera::nn {
 
-/// A decoder-only transformer on a mesh of chips.
+/// A decoder-only transformer on a mesh of chips, which share each layer (TensorParallel).
 class DecoderModel : public CausalLM {
  public:
   struct Options {
@@ -26,6 +27,7 @@ class DecoderModel : public CausalLM {
     std::int64_t context = 2048; ///< positions of the KV cache for each user
     std::int64_t max_users = 1;  ///< 1 to 32, the rows of a tile
     Execution execution{};
+    TensorParallelScheme scheme = TensorParallelScheme::LINE; ///< how the chips of the device share each layer
     /// Called after each layer is converted: (done, total).
     std::function<void(std::int64_t, std::int64_t)> progress;
   };
@@ -59,6 +61,9 @@ class DecoderModel : public CausalLM {
   Execution set_execution(const Execution& execution) override { return std::exchange(execution_, execution); }
   const Execution& execution() const { return execution_; }
 
+  const TensorParallel& parallel() const { return parallel_; }
+  /// All weights, in the order of loading: what a copy of the model on another device shares.
+  const std::vector<tensor::Tensor>& weights() const { return weights_; }
   runtime::MeshDevice& device() { return *device_; }
 
  private:
@@ -66,7 +71,6 @@ class DecoderModel : public CausalLM {
   using RowsModule = std::function<HostTensor(const HostTensor&, const ForwardContext&)>;
 
   void load_weights(const DecoderNames& names, const WeightLoader& weights, const Options& options);
-  DecoderLayer load_layer(std::int64_t number, const DecoderNames& names, const WeightLoader& weights) const;
   /// Prompts of up to so many tokens, run by one trace.
   struct PrefillTrace {
     std::int64_t uses = 0;
@@ -92,13 +96,15 @@ class DecoderModel : public CausalLM {
   DecoderConfig config_;
   Precision precision_;
   CausalLMInfo info_;
-  KvCacheConfig cache_config_;
+  TensorParallel parallel_;
+  KvCacheConfig cache_config_; // of one chip
   Execution execution_;
   tensor::Tensor page_table_;
   StepInputs inputs_;
   std::map<std::int64_t, PrefillTrace> prefill_traces_; // by rows
-  tensor::Tensor embedding_;                            // [1, 1, V, E] ROW_MAJOR
+  tensor::Tensor embedding_;                            // [1, 1, V, E] ROW_MAJOR, each chip its part of E
   RopeTables rope_;
+  std::vector<tensor::Tensor> weights_;
   std::vector<DecoderLayer> layers_;
   RmsNorm final_norm_;
   Linear lm_head_;                           // [E, V]

@@ -36,16 +36,31 @@ void put_rows(HostTensor& y, const HostTensor& rows, std::int64_t first, std::in
   }
 }
 
+/// A tensor that is the same on every chip.
 tensor::Tensor upload(runtime::MeshDevice& device, HostTensor rows, const Shape& shape, const ForwardContext& context) {
   rows.shape = shape;
   return tensor::from_host(device, tensor::rows_of(std::move(rows)),
                            {shape, context.activation, Layout::TILE, context.memory_config}, "module_input");
 }
 
-HostTensor download(const tensor::Tensor& y) {
-  HostTensor rows = tensor::to_host(y);
-  rows.shape = Shape{y.shape()[-2], y.shape()[-1]};
-  return rows;
+/// Rows [R, E] of which chip c takes the columns range(c).
+template <typename RangeOfChip>
+tensor::Tensor upload(runtime::MeshDevice& device, const HostTensor& rows, const RangeOfChip& range,
+                      const ForwardContext& context) {
+  const std::int64_t count = rows.shape[0];
+  const Shape shape{1, 1, count, range(0).count};
+  const tensor::Tensor x = tensor::Tensor::allocate(
+      device, {shape, context.activation, Layout::TILE, context.memory_config}, "module_input");
+  const HostRows whole = tensor::rows_of(rows);
+  tensor::write_rows(x, context.parallel.of_chips([&](std::int64_t chip) {
+    return part_of(whole, {0, count}, range(chip));
+  }));
+  return x;
+}
+
+HostTensor as_rows(HostTensor tensor) {
+  tensor.shape = Shape{tensor.shape[-2], tensor.shape[-1]};
+  return tensor;
 }
 
 } // namespace
@@ -83,27 +98,47 @@ HostTensor DecoderModel::run_module(std::string_view name, const HostTensor& x, 
 }
 
 DecoderModel::RowsModule DecoderModel::module(std::string_view name) const {
-  const auto on_rows =
-      [this](std::int64_t width,
-             std::function<tensor::Tensor(const tensor::Tensor&, const ForwardContext&)> forward) -> RowsModule {
-    return [this, width, forward = std::move(forward)](const HostTensor& rows, const ForwardContext& context) {
-      base::require(rows.shape[1] == width, "[run_module] rows of {} values are required; received {}", width,
-                    rows.shape[1]);
-      return download(forward(upload(*device_, rows, {1, 1, rows.shape[0], width}, context), context));
+  using Forward = std::function<tensor::Tensor(const tensor::Tensor&, const ForwardContext&)>;
+  const auto checked = [width = config_.hidden_size](const HostTensor& rows) -> const HostTensor& {
+    base::require(rows.shape[1] == width, "[run_module] rows of {} values are required; received {}", width,
+                  rows.shape[1]);
+    return rows;
+  };
+  const auto upload_residual = [this, checked](const HostTensor& rows, const ForwardContext& context) {
+    return upload(
+        *device_, checked(rows), [this](std::int64_t chip) { return parallel_.residual(chip); }, context);
+  };
+  const auto upload_input = [this, checked](const HostTensor& rows, const ForwardContext& context) {
+    return upload(
+        *device_, checked(rows), [this](std::int64_t chip) { return parallel_.input(chip); }, context);
+  };
+  // What a module takes and gives (TensorParallel).
+  const auto norm = [=, this](Forward forward) -> RowsModule {
+    return [=, this, forward = std::move(forward)](const HostTensor& rows, const ForwardContext& context) {
+      return as_rows(parallel_.input_to_host(forward(upload_residual(rows, context), context)));
     };
   };
-  const std::int64_t e = config_.hidden_size;
+  const auto block = [=, this](Forward forward) -> RowsModule {
+    return [=, this, forward = std::move(forward)](const HostTensor& rows, const ForwardContext& context) {
+      return as_rows(parallel_.residual_to_host(forward(upload_input(rows, context), context)));
+    };
+  };
   if (name == "embedding") {
     return [this](const HostTensor& rows, const ForwardContext& context) {
       const std::vector<std::int32_t> ids(rows.data.begin(), rows.data.end());
       check_ids(ids);
       const auto count = static_cast<std::int64_t>(ids.size());
       const TensorSpec spec{{1, 1, count}, DataType::INT32, Layout::ROW_MAJOR, kDramInterleaved};
-      return download(embed(tensor::from_host(*device_, ids, spec, "ids"), context));
+      return as_rows(parallel_.residual_to_host(embed(tensor::from_host(*device_, ids, spec, "ids"), context)));
     };
   }
-  if (name == "final_norm") return on_rows(e, [this](const auto& x, const auto&) { return final_norm_.forward(x); });
-  if (name == "lm_head") return on_rows(e, [this](const auto& x, const auto& context) { return head(x, context); });
+  if (name == "final_norm")
+    return norm([this](const auto& x, const auto& context) { return final_norm_.forward(x, context); });
+  if (name == "lm_head") {
+    return [=, this](const HostTensor& rows, const ForwardContext& context) {
+      return as_rows(tensor::to_host(head(upload_input(rows, context), context)));
+    };
+  }
 
   constexpr std::string_view kPrefix = "layers.";
   std::int64_t number = -1;
@@ -113,16 +148,20 @@ DecoderModel::RowsModule DecoderModel::module(std::string_view name) const {
     if (0 <= number && number < info_.layers) {
       const DecoderLayer& layer = layers_[static_cast<std::size_t>(number)];
       const std::string_view part(end, static_cast<std::size_t>(rest.data() + rest.size() - end));
-      if (part.empty())
-        return on_rows(e, [&layer](const auto& x, const auto& context) { return layer.forward(x, context); });
+      if (part.empty()) {
+        return [=, this, &layer](const HostTensor& rows, const ForwardContext& context) {
+          return as_rows(parallel_.residual_to_host(layer.forward(upload_residual(rows, context), context)));
+        };
+      }
       if (part == ".input_norm")
-        return on_rows(e, [&layer](const auto& x, const auto&) { return layer.input_norm.forward(x); });
+        return norm([&layer](const auto& x, const auto& context) { return layer.input_norm.forward(x, context); });
       if (part == ".attention")
-        return on_rows(e, [&layer](const auto& x, const auto& context) { return layer.attention.forward(x, context); });
+        return block([&layer](const auto& x, const auto& context) { return layer.attention.forward(x, context); });
       if (part == ".post_attention_norm")
-        return on_rows(e, [&layer](const auto& x, const auto&) { return layer.post_attention_norm.forward(x); });
+        return norm(
+            [&layer](const auto& x, const auto& context) { return layer.post_attention_norm.forward(x, context); });
       if (part == ".mlp")
-        return on_rows(e, [&layer](const auto& x, const auto& context) { return layer.mlp.forward(x, context); });
+        return block([&layer](const auto& x, const auto& context) { return layer.mlp.forward(x, context); });
       if (part == ".rope")
         return [this](const HostTensor& rows, const ForwardContext& context) { return rotate_rows(rows, context); };
     }

@@ -79,7 +79,9 @@ std::vector<std::int32_t> DecoderTokenLoop::end_step() {
   base::require(!reads_.empty(), "[decode] a step that was begun is required; none was");
   auto read = std::move(reads_.front());
   reads_.pop_front();
-  return read.get();
+  std::vector<std::int32_t> ids = read.get();
+  ids.resize(users_.size()); // the model may have room for more
+  return ids;
 }
 
 HostTensor DecoderTokenLoop::logits() {

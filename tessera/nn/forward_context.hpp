@@ -4,6 +4,7 @@
 
 #include "tessera/nn/causal_lm.hpp"
 #include "tessera/nn/rope.hpp"
+#include "tessera/nn/tensor_parallel.hpp"
 #include "tessera/tensor/tensor.hpp"
 
 namespace tessera::nn {
@@ -11,6 +12,7 @@ namespace tessera::nn {
 /// What all modules of one forward pass share.
 struct ForwardContext {
   Phase phase = Phase::DECODE;
+  const TensorParallel& parallel;
   RopeTables::Rows rope;     ///< prefill [1, 1, S, D], decode [1, B, 1, D]
   tensor::Tensor positions;  ///< decode: [B] INT32, -1 for idle users
   tensor::Tensor page_table; ///< [users, blocks of a user] INT32

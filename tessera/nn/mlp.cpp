@@ -5,9 +5,10 @@
 namespace tessera::nn {
 
 tensor::Tensor Mlp::forward(const tensor::Tensor& x, const ForwardContext& context) const {
-  const tensor::Tensor gate = w1.forward(x, context); // [1, 1, R, F]
-  const tensor::Tensor up = w3.forward(x, context);
-  return w2.forward(ops::mul(gate, up, {.input_tensor_a_activation = ops::Activation::SILU}), context);
+  const tensor::Tensor gate = context.parallel.sum_columns(w1.forward(x, context)); // [1, 1, R, F]
+  const tensor::Tensor up = context.parallel.sum_columns(w3.forward(x, context));
+  const tensor::Tensor product = ops::mul(gate, up, {.input_tensor_a_activation = ops::Activation::SILU});
+  return context.parallel.sum_rows(w2.forward(product, context));
 }
 
 } // namespace tessera::nn

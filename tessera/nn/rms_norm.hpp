@@ -1,15 +1,15 @@
 #pragma once
 
-#include "tessera/ops/normalization/rms_norm.hpp"
+#include "tessera/nn/forward_context.hpp"
 
 namespace tessera::nn {
 
-/// Root mean square norm of each row: x [1, 1, R, E] -> [1, 1, R, E].
+/// Root mean square norm of each row. Takes a residual stream [1, 1, R, E], gives a module's input (TensorParallel).
 struct RmsNorm {
-  tensor::Tensor weight; ///< [1, 1, 1, E]
+  tensor::Tensor weight; ///< [1, 1, 1, E], each chip's part
   float epsilon = 1e-5F;
 
-  tensor::Tensor forward(const tensor::Tensor& x) const { return ops::rms_norm(x, weight, {.epsilon = epsilon}); }
+  tensor::Tensor forward(const tensor::Tensor& x, const ForwardContext& context) const;
 };
 
 } // namespace tessera::nn

@@ -4,7 +4,7 @@
 #include <numbers>
 
 #include "tessera/ops/embedding/embedding.hpp"
-#include "tessera/tensor/transfer.hpp"
+#include "tessera/tensor/mesh.hpp"
 
 namespace tessera::nn {
 namespace {
@@ -52,8 +52,11 @@ RopeTables::RopeTables(runtime::MeshDevice& device, const RopeConfig& config, st
     : dtype_(is_block_float(dtype) ? DataType::BFLOAT16 : dtype) {
   const TensorSpec spec{{1, 1, positions, head_dim}, dtype_, Layout::ROW_MAJOR, kDramInterleaved};
   const std::vector<float> frequencies = rope_frequencies(config, head_dim);
-  cos_ = tensor::from_host(device, angle_rows(frequencies, positions, std::cos), spec, "rope.cos");
-  sin_ = tensor::from_host(device, angle_rows(frequencies, positions, std::sin), spec, "rope.sin");
+  const auto table = [&](const tensor::HostRows& rows, std::string_view name) {
+    return tensor::from_host(device, rows, spec, tensor::replicate_tensor_to_mesh(), name, tensor::HostMemory::SHARED);
+  };
+  cos_ = table(angle_rows(frequencies, positions, std::cos), "rope.cos");
+  sin_ = table(angle_rows(frequencies, positions, std::sin), "rope.sin");
 }
 
 RopeTables::Rows RopeTables::look_up(const tensor::Tensor& positions, const MemoryConfig& memory_config) const {

@@ -37,13 +37,14 @@ HostRows rows_of_view(const TensorView& view, std::int64_t rows, std::int64_t co
 
 WeightLoader::WeightLoader(runtime::MeshDevice& device, const checkpoint::Checkpoint& checkpoint,
                            bool weights_as_stored, DataType stored_dtype, std::optional<std::uint64_t> random_seed,
-                           std::shared_ptr<WeightCache> cache)
+                           std::shared_ptr<WeightCache> cache, std::vector<Tensor> originals)
     : device_(device),
       checkpoint_(checkpoint),
       weights_as_stored_(weights_as_stored),
       stored_dtype_(stored_dtype),
       random_seed_(random_seed),
-      cache_(std::move(cache)) {
+      cache_(std::move(cache)),
+      originals_(std::move(originals)) {
   base::require(checkpoint.has_weights() || random_seed || device.mode() == runtime::RunMode::RECORD,
                 "[load] a checkpoint with weights is required; {} has none; add model.safetensors",
                 checkpoint.folder().string());
@@ -75,9 +76,15 @@ DataType WeightLoader::format(DataType dtype, const std::vector<std::string>& na
   return all_bf16 ? DataType::BFLOAT16 : DataType::FLOAT32;
 }
 
-Tensor WeightLoader::put(const TensorSpec& spec, std::string_view name,
+Tensor WeightLoader::put(const TensorSpec& spec, std::string_view name, const runtime::Sharing& sharing,
                          std::function<void(const Tensor&)> convert) const {
-  Tensor weight = Tensor::allocate(device_, spec, name);
+  if (!originals_.empty()) {
+    const Tensor& original = originals_.at(loaded_.size());
+    base::require(original.spec() == spec, "[load] the original's {} must be {}; it is {}", name, to_string(spec),
+                  to_string(original.spec()));
+    return loaded_.emplace_back(Tensor::share(device_, original, name));
+  }
+  Tensor weight = loaded_.emplace_back(Tensor::allocate(device_, spec, name, sharing));
   if (cache_) {
     cache_->add(weight, [weight, convert = std::move(convert)] { convert(weight); });
   } else {
@@ -86,18 +93,20 @@ Tensor WeightLoader::put(const TensorSpec& spec, std::string_view name,
   return weight;
 }
 
-Tensor WeightLoader::matmul_weight(const HostRows& rows, DataType dtype, std::string_view name) const {
-  return put({{1, 1, rows.columns, rows.rows}, dtype, Layout::TILE, kDramInterleaved}, name,
+Tensor WeightLoader::matmul_weight(const MeshRows& rows, DataType dtype, std::string_view name) const {
+  return put({{1, 1, rows[0].columns, rows[0].rows}, dtype, Layout::TILE, kDramInterleaved}, name, {},
              [rows](const Tensor& weight) { tensor::write_transposed(weight, rows); });
 }
 
-Tensor WeightLoader::vector(const HostRows& rows, DataType dtype, std::string_view name) const {
-  return put({{1, 1, 1, rows.columns}, dtype, Layout::TILE, kDramInterleaved}, name,
+Tensor WeightLoader::vector(const MeshRows& rows, DataType dtype, std::string_view name,
+                            const runtime::Sharing& sharing) const {
+  return put({{1, 1, 1, rows[0].columns}, dtype, Layout::TILE, kDramInterleaved}, name, sharing,
              [rows](const Tensor& weight) { tensor::write_rows(weight, rows); });
 }
 
-Tensor WeightLoader::table(const HostRows& rows, DataType dtype, std::string_view name) const {
-  return put({{1, 1, rows.rows, rows.columns}, dtype, Layout::ROW_MAJOR, kDramInterleaved}, name,
+Tensor WeightLoader::table(const MeshRows& rows, DataType dtype, std::string_view name,
+                           const runtime::Sharing& sharing) const {
+  return put({{1, 1, rows[0].rows, rows[0].columns}, dtype, Layout::ROW_MAJOR, kDramInterleaved}, name, sharing,
              [rows](const Tensor& weight) { tensor::write_rows(weight, rows); });
 }
 
@@ -158,6 +167,17 @@ HostRows concat_rows(std::vector<HostRows> parts) {
     part.read(row, first, count, out);
   };
   return result;
+}
+
+HostRows part_of(const HostRows& matrix, TensorParallel::Range rows, TensorParallel::Range columns) {
+  if (rows == TensorParallel::Range{0, matrix.rows} && columns == TensorParallel::Range{0, matrix.columns})
+    return matrix;
+  return tensor::slice(matrix, rows.first, rows.count, columns.first, columns.count);
+}
+
+HostRows zeros_like(const HostRows& matrix) {
+  return {matrix.rows, matrix.columns,
+          [](std::int64_t, std::int64_t, std::int64_t count, float* out) { std::fill_n(out, count, 0.0F); }};
 }
 
 std::int64_t half_split_index(std::int64_t index, std::int64_t head_dim) {

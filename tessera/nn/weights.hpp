@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "tessera/checkpoint/checkpoint.hpp"
+#include "tessera/nn/tensor_parallel.hpp"
 #include "tessera/nn/weight_cache.hpp"
 #include "tessera/tensor/tensor.hpp"
 #include "tessera/tensor/transfer.hpp"
@@ -15,6 +16,7 @@
 namespace tessera::nn {
 
 using tensor::HostRows;
+using tensor::MeshRows;
 using tensor::Tensor;
 
 /// Takes a checkpoint's weights to a device: straight from the mapped file into device memory, each rounded once.
@@ -22,11 +24,12 @@ class WeightLoader {
  public:
   /// Without weights in the checkpoint (a device in record mode plans from config.json alone) reads are never called;
   /// `stored_dtype` then stands for the checkpoint's own format. With a `random_seed` weights are random instead, a
-  /// checkpoint's own are not looked at. With a `cache` weights come from there where it holds them. The checkpoint
-  /// must outlive the loader.
+  /// checkpoint's own are not looked at. With a `cache` weights come from there where it holds them. With `originals`,
+  /// the weights of the same model on another device, nothing is read: these are shared. The checkpoint must outlive
+  /// the loader.
   WeightLoader(runtime::MeshDevice& device, const checkpoint::Checkpoint& checkpoint, bool weights_as_stored,
                DataType stored_dtype, std::optional<std::uint64_t> random_seed = {},
-               std::shared_ptr<WeightCache> cache = nullptr);
+               std::shared_ptr<WeightCache> cache = nullptr, std::vector<Tensor> originals = {});
 
   /// The tensor `name` as rows x columns (a vector: 1 x columns). Throws IoError when it is absent or has another
   /// shape.
@@ -36,21 +39,25 @@ class WeightLoader {
   /// if all of them are BF16, else FLOAT32).
   DataType format(DataType dtype, const std::vector<std::string>& names) const;
 
-  /// A matmul's weight from a Linear's [N, K]: [1, 1, K, N] TILE.
-  Tensor matmul_weight(const HostRows& rows, DataType dtype, std::string_view name) const;
-  /// A vector as [1, 1, 1, N] TILE.
-  Tensor vector(const HostRows& rows, DataType dtype, std::string_view name) const;
+  /// A matmul's weight from a Linear's [N, K], or each chip's part of it: [1, 1, K, N] TILE.
+  Tensor matmul_weight(const MeshRows& rows, DataType dtype, std::string_view name) const;
+  /// A vector as [1, 1, 1, N] TILE. Of chips with the same rows, `sharing` says.
+  Tensor vector(const MeshRows& rows, DataType dtype, std::string_view name,
+                const runtime::Sharing& sharing = {}) const;
   /// A table as [1, 1, rows, columns] ROW_MAJOR.
-  Tensor table(const HostRows& rows, DataType dtype, std::string_view name) const;
+  Tensor table(const MeshRows& rows, DataType dtype, std::string_view name, const runtime::Sharing& sharing = {}) const;
 
   /// Ends the load: all weights are on the device, whatever of the device's memory is taken next. Waits for the queue.
   /// What it returns, if anything, goes on writing the cache's file and is to live as long as the weights.
   std::shared_ptr<const void> finish() const;
 
   runtime::MeshDevice& device() const { return device_; }
+  /// All weights that were put on the device, in their order.
+  const std::vector<Tensor>& loaded() const { return loaded_; }
 
  private:
-  Tensor put(const TensorSpec& spec, std::string_view name, std::function<void(const Tensor&)> convert) const;
+  Tensor put(const TensorSpec& spec, std::string_view name, const runtime::Sharing& sharing,
+             std::function<void(const Tensor&)> convert) const;
 
   runtime::MeshDevice& device_;
   const checkpoint::Checkpoint& checkpoint_;
@@ -58,6 +65,8 @@ class WeightLoader {
   DataType stored_dtype_;
   std::optional<std::uint64_t> random_seed_;
   std::shared_ptr<WeightCache> cache_;
+  std::vector<Tensor> originals_;
+  mutable std::vector<Tensor> loaded_;
 };
 
 /// Random values, the same for the same seed: roughly normal with a standard deviation of 0.02, bfloat16 values around
@@ -66,6 +75,10 @@ HostRows random_rows(std::int64_t rows, std::int64_t columns, std::uint64_t seed
 
 /// Matrices one below the other: Q, K and V projections as one.
 HostRows concat_rows(std::vector<HostRows> parts);
+/// A box of a matrix, zeros where it reaches beyond the end; the matrix itself when the box is all of it.
+HostRows part_of(const HostRows& matrix, TensorParallel::Range rows, TensorParallel::Range columns);
+/// As many zeros.
+HostRows zeros_like(const HostRows& matrix);
 
 /// Rows of a Q or K projection from Hugging Face's half-split rotary order to Meta's interleaved one, which
 /// rotary_embedding_llama rotates: row 2i of a head is row i, row 2i+1 is row i + D/2.

@@ -32,6 +32,8 @@ std::string_view to_string(MemoryKind kind) {
       return "KV cache";
     case MemoryKind::ACTIVATIONS:
       return "activations";
+    case MemoryKind::COLLECTIVES:
+      return "outputs of collectives";
     case MemoryKind::TRACE:
       return "traces";
   }

@@ -8,8 +8,8 @@
 namespace tessera::runtime {
 
 /// What memory is used for: the rows of every memory report.
-enum class MemoryKind { WEIGHTS, KV_CACHE, ACTIVATIONS, TRACE };
-inline constexpr std::size_t kMemoryKinds = 4;
+enum class MemoryKind { WEIGHTS, KV_CACHE, ACTIVATIONS, COLLECTIVES, TRACE };
+inline constexpr std::size_t kMemoryKinds = 5;
 std::string_view to_string(MemoryKind kind);
 
 /// Who holds a piece of memory, for reports and errors.

@@ -15,7 +15,8 @@ using test::TemporaryFolder;
 /// A device with bfloat16 weights, an fp32 reference of the same weights, and something to run on.
 struct Bench {
   explicit Bench(Fault fault = {}, const std::filesystem::path& cache = {})
-      : faulty(device, std::move(fault)),
+      : right(fault.path == Fault::Path::NONE),
+        faulty(device, std::move(fault)),
         reference(
             [this] {
               ++opened;
@@ -24,7 +25,9 @@ struct Bench {
             bringup::ResultCache(cache, "tiny"), material.texts, {.description = "tiny, fp32"}) {}
 
   bringup::Inputs inputs() {
-    return {.device = faulty, .reference = reference, .material = material, .identity = "tiny"};
+    bringup::Inputs all{.device = faulty, .reference = reference, .material = material, .identity = "tiny"};
+    if (right) all.parallel_forms = {form("dp 2", false, copies_fault), form("tp 2", true, shared_fault)};
+    return all;
   }
   bringup::Report run(const bringup::Options& options = {}) {
     bringup::Progress silent;
@@ -39,7 +42,15 @@ struct Bench {
     return sequences;
   }
 
+  /// The device's model in another form.
+  bringup::ParallelForm form(std::string name, bool shares_layers, const Fault& fault) {
+    return {std::move(name), shares_layers, [this, &fault] { return std::make_unique<FaultyModel>(device, fault); }};
+  }
+
+  bool right;     // the device has no fault; other forms differ from one that has
   int opened = 0; // times that the reference was opened
+  Fault copies_fault;
+  Fault shared_fault;
   bringup::Material material{texts(), {{1, 2, 3, 4, 5, 6}, {9, 8, 7}, {30, 11, 5, 2}}};
   TinyModel device{{.bfloat16_weights = true}};
   FaultyModel faulty;

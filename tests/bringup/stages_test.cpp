@@ -37,7 +37,7 @@ TEST(Stages, AllPassOnAModelThatIsRight) {
   Bench bench;
   const Report report = bench.run();
   EXPECT_TRUE(report.passed()) << to_table(report);
-  EXPECT_EQ(report.stages.size(), 10u);
+  EXPECT_EQ(report.stages.size(), 12u);
   for (const StageResult& stage : report.stages) {
     EXPECT_EQ(stage.verdict, Verdict::PASSED) << stage.name << stage.message;
     for (const Row& row : stage.rows) EXPECT_TRUE(row.advice.empty()) << row.advice;
@@ -188,6 +188,38 @@ TEST(Stages, AllLayersAreTakenWhenAskedFor) {
   const Report all = bench.run({.stages = {"decoder-layer"}, .all_layers = true});
   EXPECT_EQ(all.stages[0].rows.size(), 3u);
 }
+
+struct PlantedInForm {
+  bool shares_layers;
+  Fault fault;
+  std::string module;
+};
+void PrintTo(const PlantedInForm& planted, std::ostream* out) {
+  *out << planted.module;
+}
+
+class PlantedFaultInAForm : public ::testing::TestWithParam<PlantedInForm> {};
+
+TEST_P(PlantedFaultInAForm, FailsItsStageAlone) {
+  Bench bench;
+  (GetParam().shares_layers ? bench.shared_fault : bench.copies_fault) = GetParam().fault;
+  const Report report = bench.run();
+  const std::string stage = GetParam().shares_layers ? "tensor-parallel" : "data-parallel";
+  EXPECT_EQ(failed_stages(report), std::vector<std::string>{stage});
+  const Row& row = first_failure(stage_of(report, stage));
+  EXPECT_EQ(row.module, GetParam().module);
+  EXPECT_FALSE(row.advice.empty() && row.notes.empty());
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Faults, PlantedFaultInAForm,
+    ::testing::Values(PlantedInForm{false, {Path::DECODE_MODULE, "layers.1.mlp"}, "dp 2: layers.1.mlp"},
+                      PlantedInForm{false, {Path::DECODE_MODULE, "lm_head", Fault::Kind::SCALE}, "dp 2: lm_head"},
+                      PlantedInForm{false, {Path::DECODE, "logits", Fault::Kind::SCALE}, "dp 2: logits"},
+                      PlantedInForm{true, {Path::DECODE_MODULE, "layers.0.attention"}, "tp 2: layers.0.attention"},
+                      PlantedInForm{
+                          true, {Path::PREFILL_MODULE, "layers.2", Fault::Kind::THROW}, "tp 2: layers.2 in prefill"},
+                      PlantedInForm{true, {Path::PREFILL, "logits"}, "tp 2: logits"}));
 
 } // namespace
 } // namespace tessera::bringup

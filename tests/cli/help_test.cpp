@@ -31,7 +31,7 @@ TEST(Help, SaysAllOfEverySubcommand) {
 TEST(Help, PrintsTheDefaultsOfModelOptions) {
   const std::string help = run_tessera({"generate", "--help"}).output;
   for (const char* option : {"--board TEXT=n150", "--numerics TEXT=native", "--precision TEXT=accuracy",
-                             "--context INT=0", "--dp INT=1", "--tp INT=1", "--threads INT=0"}) {
+                             "--context INT=0", "--dp N", "--tp N|RxC", "--threads INT=0"}) {
     EXPECT_THAT(help, HasSubstr(option));
   }
 }

@@ -68,10 +68,93 @@ TEST(Plan, PrintsATable) {
   const ProgramRun fits = plan({"--precision", "bfp8"});
   EXPECT_EQ(fits.exit_code, 0);
   EXPECT_EQ(fits.error, "");
-  for (const char* part : {"weights", "KV cache", "activations", "capacity", "It fits."}) {
+  for (const char* part : {"weights", "KV cache", "activations", "capacity", "It fits: 1 copy of 1 chip."}) {
     EXPECT_THAT(fits.output, HasSubstr(part));
   }
   EXPECT_THAT(plan({"--precision", "bf16"}).output, HasSubstr("It does not fit: [allocate]"));
+}
+
+TEST(Plan, ALoudBoxRunsEightCopiesOfLlama8b) {
+  for (const char* board : {"t3000", "loudbox", "quietbox"}) {
+    const auto report =
+        report_of(run_tessera({"plan", "llama-3.1-8b", "--board", board, "--precision", "bfp8", "--json"}));
+    EXPECT_EQ(report.at("fits"), true);
+    EXPECT_EQ(report.at("tp"), 1);
+    EXPECT_EQ(report.at("dp"), 8);
+    EXPECT_EQ(report.at("copies"), 8);
+    EXPECT_EQ(report.at("bytes_per_chip").at("collectives"), 0);
+  }
+}
+
+TEST(Plan, ChipsThatShareAModelHoldAPartOfItsBytesEach) {
+  const auto on = [](const char* tp) {
+    return report_of(run_tessera(
+        {"plan", "llama-3.1-8b", "--board", "t3000", "--tp", tp, "--precision", "bfp8", "--json"}));
+  };
+  const auto one = on("1");
+  for (const auto& [tp, chips, copies] : {std::tuple{"2", 2, 4}, {"8", 8, 1}, {"2x4", 8, 1}}) {
+    const auto shared = on(tp);
+    EXPECT_EQ(shared.at("tp"), chips);
+    EXPECT_EQ(shared.at("copies"), copies);
+    const double weights = one.at("bytes_per_chip").at("weights");
+    EXPECT_NEAR(shared.at("bytes_per_chip").at("weights").get<double>() * chips / weights, 1.0, 0.02) << tp;
+    EXPECT_GT(shared.at("bytes_per_chip").at("collectives"), 0);
+  }
+}
+
+TEST(Plan, ATooLargeModelGetsTheFewestChipsOrSmallerSizesByName) {
+  const auto on = [](const char* board) {
+    return run_tessera({"plan", "llama-3.1-70b", "--board", board, "--precision", "bfp8", "--json"});
+  };
+  const auto galaxy = report_of(on("galaxy"));
+  EXPECT_EQ(galaxy.at("tp"), 8);
+  EXPECT_EQ(galaxy.at("copies"), 4);
+  const ProgramRun n300 = on("n300");
+  EXPECT_EQ(n300.exit_code, 1);
+  const auto report = nlohmann::json::parse(n300.output);
+  EXPECT_EQ(report.at("fits"), false);
+  EXPECT_EQ(report.at("copies"), 0);
+  EXPECT_THAT(report.at("smaller_sizes_that_fit").dump(), HasSubstr("llama-3.1-8b (8.0 B)"));
+}
+
+TEST(Plan, AsksEveryBoard) {
+  const auto report =
+      report_of(run_tessera({"plan", "llama-3.1-8b", "--board", "all", "--precision", "bfp8", "--json"}));
+  std::vector<std::string> names;
+  for (const auto& board : report.at("boards")) {
+    names.push_back(board.at("board"));
+    EXPECT_EQ(board.at("fits"), true);
+  }
+  EXPECT_THAT(names, ::testing::ElementsAre("n150", "n300", "t3000", "galaxy", "p150"));
+  // The guide: a chip of 12 GB holds about 12 B parameters in BFP8.
+  EXPECT_NEAR(report.at("boards").at(0).at("largest_parameter_count").at("BFLOAT8_B").get<double>(), 12e9, 0.5e9);
+  EXPECT_THAT(run_tessera({"plan", "llama-3.1-8b", "--board", "all"}).output, HasSubstr("galaxy"));
+}
+
+TEST(Plan, TakesABoardOfTheUsersOwn) {
+  const TemporaryFolder folder;
+  const auto plan_on = [&](const std::string& text) {
+    return run_tessera({"plan", "llama-3.1-8b", "--precision", "bfp8", "--json", "--board", folder.write("b.json", text)});
+  };
+  const auto report = report_of(plan_on(R"({"like": "n300", "name": "two-n300", "mesh": [2, 2]})"));
+  EXPECT_EQ(report.at("board"), "two-n300");
+  EXPECT_EQ(report.at("copies"), 4);
+  EXPECT_EQ(report_of(plan_on(R"({"like": "n150", "dram_bytes_per_bank": 2143643584})")).at("capacity_bytes"),
+            12 * std::int64_t{2143643584});
+  for (const auto& [text, said] : {std::pair{R"({"mesh": [2, 2]})", "like"},
+                                   {R"({"like": "n151"})", "n150, n300"},
+                                   {R"({"like": "n150", "mesh": [2]})", "[rows, columns]"},
+                                   {R"({"like": "n150", "mesh": [0, 2]})", "mesh"},
+                                   {R"({"like": "n150", "dram_banks": "many"})", "dram_banks"},
+                                   {R"({"like": "n150", "chips": 4})", "keys that no board has: chips"},
+                                   {R"([1])", "a JSON object"},
+                                   {R"({"like": )", "b.json"}}) {
+    const ProgramRun run = plan_on(text);
+    EXPECT_NE(run.exit_code, 0) << text;
+    EXPECT_THAT(run.error, HasSubstr(said)) << text;
+    EXPECT_EQ(std::count(run.error.begin(), run.error.end(), '\n'), 1) << run.error;
+  }
+  EXPECT_THAT(run_tessera({"plan", "llama-3.1-8b", "--board", "absent.json"}).error, HasSubstr("absent.json"));
 }
 
 TEST(Plan, AgreesWithAllDefaultsOfACheckpoint) {

@@ -8,6 +8,7 @@
 #include "tessera/metrics/comparison.hpp"
 #include "tessera/metrics/logits.hpp"
 #include "tessera/models/load.hpp"
+#include "tessera/models/parallelism.hpp"
 #include "tests/base/temporary_folder.hpp"
 #include "tests/models/golden_models.hpp"
 
@@ -90,6 +91,44 @@ TEST_P(GoldenModel, FullPrecisionPrefillEqualsTheGoldenLogits) {
 TEST_P(GoldenModel, FullPrecisionDecodeEqualsTheGoldenLogits) {
   const auto model = open_model(GetParam(), "full");
   EXPECT_LE(metrics::max_abs_error(values("logits"), decode_logits(*model, ids("input_ids"))), kFullTolerance);
+}
+
+/// Lines and grids of a t3000 whose chips can share the model's heads, one chip left out.
+std::vector<models::Parallelism> meshes_for(const checkpoint::Checkpoint& checkpoint) {
+  const BoardSpec& t3000 = board("t3000");
+  const nn::DecoderConfig config = models::configure(checkpoint);
+  std::vector<models::Parallelism> meshes = models::tensor_parallelisms(t3000, config);
+  meshes.erase(meshes.begin());
+  for (const char* grid : {"1x2", "2x1", "2x2", "1x4", "2x4"}) {
+    meshes.push_back(models::parse_tensor_parallelism(t3000, grid));
+    if (!nn::heads_divide(config, meshes.back().rows)) meshes.pop_back();
+  }
+  return meshes;
+}
+
+TEST_P(GoldenModel, FullPrecisionOnEveryMeshEqualsTheGoldenLogits) {
+  const auto checkpoint = checkpoint::Checkpoint::open(GetParam().string());
+  const auto meshes = meshes_for(checkpoint);
+  ASSERT_FALSE(meshes.empty());
+  for (const models::Parallelism& parallelism : meshes) {
+    const auto mesh = runtime::MeshDevice::open({.board = board("t3000")});
+    const auto model = models::load_copies(mesh, checkpoint, {.precision = "full", .max_users = 2}, parallelism);
+    EXPECT_LE(metrics::max_abs_error(values("logits"), prefill_logits(*model, ids("input_ids"))), kFullTolerance)
+        << to_string(parallelism) << " in prefill";
+    EXPECT_LE(metrics::max_abs_error(values("logits"), decode_logits(*model, ids("input_ids"))), kFullTolerance)
+        << to_string(parallelism) << " in decode";
+  }
+}
+
+TEST_P(GoldenModel, CopiesGiveTheBitsOfOneChip) {
+  const auto checkpoint = checkpoint::Checkpoint::open(GetParam().string());
+  const auto one = open_model(GetParam(), "accuracy");
+  const std::vector<float> expected = decode_logits(*one, ids("input_ids"));
+  for (const std::int64_t dp : {2, 4, 8}) {
+    const auto mesh = runtime::MeshDevice::open({.board = board("t3000")});
+    const auto model = models::load_copies(mesh, checkpoint, {.max_users = dp}, {.dp = dp});
+    EXPECT_EQ(decode_logits(*model, ids("input_ids")), expected) << dp << " copies";
+  }
 }
 
 class GoldenLongPrompt : public GoldenModel {};

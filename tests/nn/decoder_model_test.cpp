@@ -181,12 +181,8 @@ TEST_F(DecoderModelTest, GivesTheSameBitsWithOneThreadAndTwo) {
 
 TEST_F(DecoderModelTest, EveryChipOfAMeshHoldsTheSameLogits) {
   const auto model = small.load("accuracy", 1, {.board = board("n300")});
-  const auto single = small.load("accuracy");
-  const std::vector<std::int32_t> ids = random_ids(35, 10);
-  const tensor::Tensor logits = model->forward_prefill(0, ids, LogitsRows::ALL);
-  const std::vector<std::uint32_t> expected = bits_of(single->prefill(0, ids, LogitsRows::ALL, nullptr));
-  EXPECT_EQ(bits_of(to_host(logits, 0)), expected);
-  EXPECT_EQ(bits_of(to_host(logits, 1)), expected);
+  const tensor::Tensor logits = model->forward_prefill(0, random_ids(35, 10), LogitsRows::ALL);
+  EXPECT_EQ(bits_of(to_host(logits, 0)), bits_of(to_host(logits, 1)));
 }
 
 TEST_F(DecoderModelTest, TellsAboutItself) {

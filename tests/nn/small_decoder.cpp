@@ -52,6 +52,26 @@ DecoderConfig small_config_with_window(std::int64_t window) {
   return config;
 }
 
+DecoderConfig odd_config() {
+  DecoderConfig config = small_config_with_biases();
+  config.tied_embeddings = false;
+  config.vocab_size = 51;
+  config.hidden_size = 52;
+  config.intermediate_size = 75;
+  config.heads = 8;
+  config.kv_heads = 4;
+  config.head_dim = 6;
+  return config;
+}
+
+BoardSpec mesh_board(std::int64_t rows, std::int64_t columns) {
+  BoardSpec board = tessera::board("t3000");
+  board.name = fmt::format("t3000 {}x{}", rows, columns);
+  board.mesh_rows = rows;
+  board.mesh_columns = columns;
+  return board;
+}
+
 SmallDecoder::SmallDecoder(DecoderConfig model_config, checkpoint::StorageType dtype)
     : config_(std::move(model_config)) {
   folder_.write("config.json", kConfigJson);
@@ -85,22 +105,30 @@ void SmallDecoder::write(checkpoint::StorageType dtype) {
 }
 
 std::unique_ptr<DecoderModel> SmallDecoder::load(const std::string& precision, std::int64_t max_users,
-                                                 const runtime::MeshDeviceOptions& device, std::int64_t context) const {
-  const auto mesh = runtime::MeshDevice::open(device);
+                                                 const runtime::MeshDeviceOptions& device, std::int64_t context,
+                                                 TensorParallelScheme scheme) const {
+  return load_on(runtime::MeshDevice::open(device), precision, max_users, context, scheme, nullptr);
+}
+
+std::unique_ptr<DecoderModel> SmallDecoder::load_on(const std::shared_ptr<runtime::MeshDevice>& mesh,
+                                                    const std::string& precision, std::int64_t max_users,
+                                                    std::int64_t context, TensorParallelScheme scheme,
+                                                    const DecoderModel* original) const {
   const Precision formats = make_precision(
       precision, {.family = config_.family, .layers = config_.layers, .parameters = config_.parameters()});
-  const WeightLoader weights(*mesh, checkpoint_, formats.weights_as_stored, config_.stored_dtype);
+  const WeightLoader weights(*mesh, checkpoint_, formats.weights_as_stored, config_.stored_dtype, {}, nullptr,
+                             original == nullptr ? std::vector<Tensor>{} : original->weights());
   return std::make_unique<DecoderModel>(
       mesh, config_, DecoderNames(), weights,
-      DecoderModel::Options{.precision = formats, .context = context, .max_users = max_users});
+      DecoderModel::Options{.precision = formats, .context = context, .max_users = max_users, .scheme = scheme});
 }
 
 std::unique_ptr<DecoderModel> plan(const DecoderConfig& config, const std::string& precision, std::int64_t max_users,
-                                   std::int64_t context) {
+                                   std::int64_t context, const BoardSpec& board) {
   const test::TemporaryFolder folder;
   folder.write("config.json", kConfigJson);
   const auto checkpoint = checkpoint::Checkpoint::open_config(folder.path().string());
-  const auto mesh = runtime::MeshDevice::open({.mode = runtime::RunMode::RECORD});
+  const auto mesh = runtime::MeshDevice::open({.board = board, .mode = runtime::RunMode::RECORD});
   const Precision formats =
       make_precision(precision, {.family = config.family, .layers = config.layers, .parameters = config.parameters()});
   const WeightLoader weights(*mesh, checkpoint, formats.weights_as_stored, config.stored_dtype);

@@ -19,6 +19,13 @@ DecoderConfig small_config();
 DecoderConfig small_config_with_biases();
 DecoderConfig small_config_with_window(std::int64_t window);
 
+/// A decoder whose widths no number of chips divides: E 52, F 75, 8 query heads and 4 KV heads of 6, V 51, biases
+/// in all projections.
+DecoderConfig odd_config();
+
+/// A board of Wormhole chips in a mesh of this shape.
+BoardSpec mesh_board(std::int64_t rows, std::int64_t columns);
+
 /// A checkpoint with random weights in a folder of its own.
 class SmallDecoder {
  public:
@@ -27,7 +34,12 @@ class SmallDecoder {
 
   /// A model of it. `precision`: a preset or file.
   std::unique_ptr<DecoderModel> load(const std::string& precision = "full", std::int64_t max_users = 1,
-                                     const runtime::MeshDeviceOptions& device = {}, std::int64_t context = 96) const;
+                                     const runtime::MeshDeviceOptions& device = {}, std::int64_t context = 96,
+                                     TensorParallelScheme scheme = TensorParallelScheme::LINE) const;
+  /// The same on a device that is there; `original`: the model whose weights it shares, or null.
+  std::unique_ptr<DecoderModel> load_on(const std::shared_ptr<runtime::MeshDevice>& mesh, const std::string& precision,
+                                        std::int64_t max_users, std::int64_t context, TensorParallelScheme scheme,
+                                        const DecoderModel* original) const;
 
   const DecoderConfig& config() const { return config_; }
   const checkpoint::Checkpoint& checkpoint() const { return checkpoint_; }
@@ -46,7 +58,7 @@ class SmallDecoder {
 
 /// A model in record mode planned from a configuration alone, without weights.
 std::unique_ptr<DecoderModel> plan(const DecoderConfig& config, const std::string& precision, std::int64_t max_users,
-                                   std::int64_t context = 96);
+                                   std::int64_t context = 96, const BoardSpec& board = tessera::board("n150"));
 
 /// Token ids that a generator of numbers gives: `count` of them below the vocabulary's size.
 std::vector<std::int32_t> random_ids(std::int64_t count, std::uint32_t seed);

@@ -39,7 +39,30 @@ TEST_P(SliceOfFormat, CopiesTheRowsThatATensorNamesWhenItRuns) {
   }
 }
 
+TEST_P(SliceOfFormat, CopiesColumns) {
+  const HostTensor values = random_values({1, 2, 40, 100}, 1);
+  const Tensor input = upload(values, GetParam());
+  const HostTensor whole = to_host(input);
+  for (const auto& [first, last] : {std::pair{0, 100}, {0, 33}, {32, 100}, {64, 65}}) {
+    const Tensor output = slice_columns(input, first, last);
+    EXPECT_EQ(output.shape(), Shape({1, 2, 40, last - first}));
+    const HostTensor sliced = to_host(output);
+    for (std::int64_t row = 0; row < 80; ++row) {
+      EXPECT_THAT(sliced.row(row), testing::ElementsAreArray(whole.row(row).subspan(
+                                       static_cast<std::size_t>(first), static_cast<std::size_t>(last - first))));
+    }
+    expect_zero_padding(output);
+  }
+}
+
 using SliceTest = OpsTest;
+
+TEST_F(SliceTest, RefusesColumnsThatAreNotThere) {
+  const Tensor input = random({1, 1, 10, 32}, 1);
+  EXPECT_INVALID(slice_columns(input, 0, 33), "[slice] columns first < last within 0..32 are required; received 0..33");
+  EXPECT_INVALID(slice_columns(input, 5, 5), "received 5..5");
+  EXPECT_INVALID(slice_columns(Tensor(), 0, 1), "[slice] input_tensor must be");
+}
 
 TEST_F(SliceTest, AFirstRowOutOfRangeFailsOnTheQueue) {
   const Tensor input = random({1, 1, 10, 32}, 1);

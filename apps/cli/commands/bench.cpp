@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <filesystem>
 #include <memory>
@@ -55,26 +56,30 @@ Spread spread_of(std::vector<double> values) {
   return {values[values.size() / 2], values.front(), values.back()};
 }
 
-/// The matmul work of a pass and what each of its ops took.
+/// The matmul work of a pass, of all chips, and what each of its ops took.
 class WorkCounter : public runtime::QueueObserver {
  public:
-  explicit WorkCounter(runtime::MeshDevice& device) : device_(device) {
-    device_.add_observer(*this);
-    profiler_.attach(device_);
+  explicit WorkCounter(std::vector<runtime::MeshDevice*> devices) : devices_(std::move(devices)) {
+    for (runtime::MeshDevice* device : devices_) {
+      device->add_observer(*this);
+      profiler_.attach(*device);
+    }
   }
   ~WorkCounter() override {
-    profiler_.detach(device_);
-    device_.remove_observer(*this);
+    for (runtime::MeshDevice* device : devices_) {
+      profiler_.detach(*device);
+      device->remove_observer(*this);
+    }
   }
   WorkCounter(const WorkCounter&) = delete;
   WorkCounter& operator=(const WorkCounter&) = delete;
 
-  void after(runtime::MeshDevice&, const OpRecord& record, const runtime::ProgramRun&) override {
+  void after(runtime::MeshDevice& device, const OpRecord& record, const runtime::ProgramRun&) override {
     if (record.name != "linear") return;
     for (const OperandRecord& input : record.inputs) {
-      if (input.name == "weight") weight_bytes_ += input.spec.size_bytes();
+      if (input.name == "weight") weight_bytes_ += input.spec.size_bytes() * device.chips();
     }
-    linear_flops_ += record.work.matmul_flops;
+    linear_flops_ += record.work.matmul_flops * device.chips();
   }
 
   std::int64_t weight_bytes() const { return weight_bytes_; }
@@ -82,7 +87,7 @@ class WorkCounter : public runtime::QueueObserver {
   /// What bounds the ops is judged by the machine's limits.
   nlohmann::json ops(double read_bytes_per_s, double flop_per_s) const {
     profile::Profile profile = profiler_.profile();
-    profile.origin.threads = device_.queue().threads();
+    profile.origin.threads = devices_.front()->queue().threads();
     profile.origin.read_bytes_per_s = read_bytes_per_s;
     profile.origin.flop_per_s = flop_per_s;
     profile.origin.cache_bytes = MachineLimits::cache_bytes();
@@ -90,10 +95,10 @@ class WorkCounter : public runtime::QueueObserver {
   }
 
  private:
-  runtime::MeshDevice& device_;
+  std::vector<runtime::MeshDevice*> devices_;
   profile::Profiler profiler_;
-  std::int64_t weight_bytes_ = 0;
-  std::int64_t linear_flops_ = 0;
+  std::atomic<std::int64_t> weight_bytes_ = 0; // every device calls from its own thread
+  std::atomic<std::int64_t> linear_flops_ = 0;
 };
 
 std::vector<std::int32_t> random_ids(std::int64_t count, std::int64_t vocab_size, std::uint64_t seed) {
@@ -109,8 +114,12 @@ std::vector<std::int32_t> random_ids(std::int64_t count, std::int64_t vocab_size
 /// A model under measurement, through the generator that `generate` uses.
 class Bench {
  public:
-  Bench(const Options& options, nn::DecoderModel& model, ProfileRecording& recording)
-      : options_(options), model_(model), recording_(recording), limits_(model.device().queue().threads()) {}
+  Bench(const Options& options, const ModelOnBoard& opened, ProfileRecording& recording)
+      : options_(options),
+        model_(*opened.model),
+        devices_(opened.devices()),
+        recording_(recording),
+        limits_(devices_.front()->queue().threads()) {}
 
   nlohmann::json prefill(std::int64_t tokens) {
     run_prefill(tokens); // warms caches and scratch memory up
@@ -119,7 +128,7 @@ class Bench {
     recording_.begin_stage(fmt::format("prefill {}", tokens));
     for (std::int64_t repeat = 0; repeat < options_.repeats; ++repeat) seconds.push_back(run_prefill(tokens));
     recording_.end_stage();
-    const WorkCounter counter(model_.device());
+    const WorkCounter counter(devices_);
     run_prefill(tokens);
     const Spread time = spread_of(seconds);
     const double count = static_cast<double>(tokens);
@@ -159,9 +168,9 @@ class Bench {
     }
     recording_.end_stage();
     const double read = (read_before + measure_reads()) / 2;
-    const WorkCounter counter(model_.device());
+    const WorkCounter counter(devices_);
     generator.step();
-    model_.device().synchronize(); // a step may be under way when its token is not asked for yet
+    synchronize(); // a step may be under way when its token is not asked for yet
     const Spread time = spread_of(seconds);
     const double count = static_cast<double>(users);
     const double bytes = static_cast<double>(counter.weight_bytes());
@@ -183,8 +192,11 @@ class Bench {
   std::int64_t peak_bytes() const { return peak_memory_.bytes(); }
 
  private:
+  void synchronize() {
+    for (runtime::MeshDevice* device : devices_) device->synchronize();
+  }
   double measure_reads() {
-    model_.device().synchronize(); // of the step that the generator began ahead
+    synchronize(); // of the step that the generator began ahead
     return peak_memory_.without([&] { return limits_.read_bytes_per_s(); });
   }
   double run_prefill(std::int64_t tokens) {
@@ -197,7 +209,8 @@ class Bench {
   }
 
   const Options& options_;
-  nn::DecoderModel& model_;
+  nn::CausalLM& model_;
+  std::vector<runtime::MeshDevice*> devices_;
   ProfileRecording& recording_;
   MachineLimits limits_;
   PeakMemory peak_memory_;
@@ -252,7 +265,6 @@ int run(Options options) {
   const InterruptGuard interrupt;
   const auto checkpoint = options.random_weights ? checkpoint::Checkpoint::open_config(find_config(options.checkpoint))
                                                  : checkpoint::Checkpoint::open(options.checkpoint);
-  const auto device = open_device(options.model, runtime::RunMode::EXECUTE);
   const std::int64_t longest = std::accumulate(options.prefill.begin(), options.prefill.end(),
                                                options.prompt + options.decode + kWarmUpSteps + 4,
                                                [](std::int64_t a, std::int64_t b) { return std::max(a, b + 1); });
@@ -264,13 +276,14 @@ int run(Options options) {
                            .weight_cache = weight_cache_of(options.model)};
   if (options.random_weights) load.random_seed = options.seed;
   const auto start = std::chrono::steady_clock::now();
-  const auto model = load_model(device, checkpoint, load);
+  const ModelOnBoard opened = open_model(options.model, checkpoint, load);
   const double load_s = seconds_since(start);
 
-  ProfileRecording recording(options.profile, *device, options.model, options.checkpoint);
-  Bench bench(options, *model, recording);
+  ProfileRecording recording(options.profile, opened.devices(), options.model, options.checkpoint);
+  Bench bench(options, opened, recording);
   nlohmann::json report{{"checkpoint", options.checkpoint}, {"precision", options.model.precision},
-                        {"board", options.model.board},     {"threads", device->queue().threads()},
+                        {"board", options.model.board},     {"dp", opened.parallelism.dp},
+                        {"tp", opened.parallelism.tp()},    {"threads", opened.mesh->queue().threads()},
                         {"isa", kernels::kernels().isa},    {"prefill", nlohmann::json::array()},
                         {"decode", nlohmann::json::array()}};
   for (const std::int64_t tokens : options.prefill) report["prefill"].push_back(bench.prefill(tokens));
@@ -294,7 +307,7 @@ void add_options(CLI::App& app, Options& options) {
       ->delimiter(',')
       ->capture_default_str();
   app.add_option("--decode", options.decode, "Decode steps to measure")->capture_default_str();
-  app.add_option("--batch", options.batch, "Users that decode together, separated by commas; 0: none")
+  app.add_option("--batch", options.batch, "Users that decode together, of all copies, separated by commas; 0: none")
       ->delimiter(',')
       ->capture_default_str();
   app.add_option("--prompt", options.prompt, "Tokens of each user's prompt before decode")->capture_default_str();

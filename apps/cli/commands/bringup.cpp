@@ -5,7 +5,9 @@
 
 #include <filesystem>
 #include <memory>
+#include <set>
 
+#include "apps/cli/board_file.hpp"
 #include "apps/cli/bringup_material.hpp"
 #include "apps/cli/command.hpp"
 #include "apps/cli/exit_code.hpp"
@@ -93,20 +95,45 @@ Baseline open_baseline(const Options& options, const checkpoint::Checkpoint& che
   return {std::move(live), std::move(choice)};
 }
 
-/// Throws OutOfMemory with the allocator's explanation, before anything is loaded.
-void require_fit(const Options& options, const checkpoint::Checkpoint& checkpoint, std::int64_t context,
-                 std::int64_t prompt_length) {
-  const MemoryPlan plan = plan_memory(options.model, checkpoint,
-                                      {.users = kUsers,
-                                       .context = context,
-                                       .prompt_length = std::min(prompt_length, context),
-                                       .layers = options.layers});
-  if (!plan.fits) throw base::OutOfMemory(plan.explanation);
-}
-
 std::string notes_of(const Baseline& baseline, bool has_tokenizer) {
   return fmt::format("text: {}; prompts: {}{}", baseline.choice.text_source, baseline.choice.prompt_source,
                      has_tokenizer ? "" : "; without a tokenizer.json the bring-up works on ids");
+}
+
+/// Copies on more chips, and more chips for each copy, as far as the board goes and the model fits there.
+std::vector<bringup::ParallelForm> parallel_forms(const ModelOptions& options, const checkpoint::Checkpoint& checkpoint,
+                                                  const models::LoadOptions& load, const models::Parallelism& base) {
+  const BoardSpec whole = find_board(options.board);
+  const nn::DecoderConfig config = models::configure(checkpoint);
+  std::vector<bringup::ParallelForm> forms;
+  const auto add = [&](const models::Parallelism& parallelism, bool shares_layers) {
+    ModelOptions own = options;
+    own.dp = parallelism.dp;
+    own.tp = parallelism.scheme == nn::TensorParallelScheme::GRID
+                 ? fmt::format("{}x{}", parallelism.rows, parallelism.columns)
+                 : std::to_string(parallelism.tp());
+    models::LoadOptions on_all = load;
+    on_all.max_users = std::max(load.max_users, parallelism.dp);
+    const BoardRequest wanted{.dp = own.dp, .tp = own.tp, .users = on_all.max_users};
+    const PlanRequest request{
+        .precision = load.precision, .context = load.context, .prompt_length = 1, .layers = load.layers};
+    if (!plan_board(whole, wanted, checkpoint, request).memory.fits) return;
+    const std::string name = parallelism.dp == 1 ? "tp " + own.tp : models::to_string(parallelism);
+    forms.push_back({.name = name, .shares_layers = shares_layers, .open = [=, &checkpoint] {
+                       return std::move(open_model(own, checkpoint, on_all).model);
+                     }});
+  };
+  for (const std::int64_t dp : std::set<std::int64_t>{2, base.most_copies(whole)}) {
+    models::Parallelism copies = base;
+    copies.dp = dp;
+    if (1 < dp && dp <= base.most_copies(whole)) add(copies, false);
+  }
+  for (const models::Parallelism& line : models::tensor_parallelisms(whole, config)) {
+    if (line.tp() > base.tp()) add(line, true);
+  }
+  if (whole.mesh_rows > 1 && whole.mesh_columns > 1 && nn::heads_divide(config, whole.mesh_rows))
+    add({.rows = whole.mesh_rows, .columns = whole.mesh_columns, .scheme = nn::TensorParallelScheme::GRID}, true);
+  return forms;
 }
 
 int run(const Options& options) {
@@ -135,26 +162,25 @@ int run(const Options& options) {
   const std::int64_t context = options.model.context > 0
                                    ? options.model.context
                                    : std::min(config.max_positions, std::max<std::int64_t>(longest, 128));
-  require_fit(options, checkpoint, context, longest);
-
   ModelOptions two_queues = options.model; // for the stage that compares them
   two_queues.command_queues = 2;
-  const auto device = open_device(two_queues, runtime::RunMode::EXECUTE);
-  const auto model = load_model(device, checkpoint,
-                                {.precision = options.model.precision,
+  if (!two_queues.dp) two_queues.dp = 1; // copies have a stage of their own
+  const models::LoadOptions load{.precision = options.model.precision,
                                  .context = context,
                                  .max_users = kUsers,
                                  .execution = {.two_queues = false},
                                  .layers = options.layers,
-                                 .weight_cache = weight_cache_of(options.model)});
-  bringup::Inputs inputs{.device = *model,
+                                 .weight_cache = weight_cache_of(options.model)};
+  const ModelOnBoard opened = open_model(two_queues, checkpoint, load);
+  bringup::Inputs inputs{.device = *opened.model,
                          .reference = *baseline.reference,
                          .material = baseline.choice.material,
                          .identity = identity_of(checkpoint, options.layers),
                          .checkpoint = options.layers == 0 ? &checkpoint : nullptr,
-                         .expected_tensors = models::expected_tensors(checkpoint)};
+                         .expected_tensors = models::expected_tensors(checkpoint),
+                         .parallel_forms = parallel_forms(two_queues, checkpoint, load, opened.parallelism)};
   if (tokenizer) inputs.decode_text = [&](std::span<const std::int32_t> ids) { return tokenizer->decode(ids); };
-  ProfileRecording recording(options.profile, *device, options.model, options.checkpoint);
+  ProfileRecording recording(options.profile, opened.devices(), options.model, options.checkpoint);
   TerminalProgress progress(recording);
   const bringup::Report report = bringup::run(inputs, settings, progress);
   options.json.write(bringup::to_json(report));

@@ -71,22 +71,25 @@ void write_output(const std::string& path, const generate::SequenceOutput& resul
 
 /// The model that --mode names, and the listing of its first step where one is wanted.
 struct Runner {
-  std::unique_ptr<nn::CausalLM> model;
-  std::shared_ptr<runtime::MeshDevice> device; // null for the reference
-  std::optional<OpListing> listing;
+  std::optional<ModelOnBoard> on_board; // none for the reference
+  std::unique_ptr<nn::CausalLM> reference;
+  std::optional<OpListing> listing; // of the first copy
+
+  nn::CausalLM& model() const { return on_board ? *on_board->model : *reference; }
 };
 
 void open_on_device(Runner& runner, const Options& options, const checkpoint::Checkpoint& checkpoint,
                     const Sequences& sequences) {
   const auto length = static_cast<std::int64_t>(sequences.front().size());
-  const auto users = options.mode == "decode" ? std::min(static_cast<std::int64_t>(sequences.size()), kMaxUsers) : 1;
-  runner.device = open_device(options.model, runtime::RunMode::EXECUTE);
-  runner.model = load_model(runner.device, checkpoint,
-                            {.precision = options.model.precision,
-                             .context = options.model.context > 0 ? options.model.context : length,
-                             .max_users = users,
-                             .weight_cache = weight_cache_of(options.model)});
-  if (options.json.wanted()) runner.listing.emplace(*runner.device);
+  const auto users = options.mode == "decode" ? std::min(static_cast<std::int64_t>(sequences.size()),
+                                                         kMaxUsers * options.model.dp.value_or(1))
+                                              : 1;
+  runner.on_board = open_model(options.model, checkpoint,
+                               {.precision = options.model.precision,
+                                .context = options.model.context > 0 ? options.model.context : length,
+                                .max_users = users,
+                                .weight_cache = weight_cache_of(options.model)});
+  if (options.json.wanted()) runner.listing.emplace(*runner.on_board->devices().front());
 }
 
 nlohmann::json report_of(const Options& options, const Sequences& sequences, double seconds) {
@@ -109,13 +112,13 @@ int run(const Options& options) {
   const auto checkpoint = checkpoint::Checkpoint::open(options.checkpoint);
   Runner runner;
   if (options.mode == "reference") {
-    runner.model = reference::open(checkpoint, {.threads = options.model.threads});
+    runner.reference = reference::open(checkpoint, {.threads = options.model.threads});
   } else {
     open_on_device(runner, options, checkpoint, sequences);
   }
   Progress progress("forward, positions");
   const auto start = std::chrono::steady_clock::now();
-  auto outputs = generate::forward(*runner.model, sequences,
+  auto outputs = generate::forward(runner.model(), sequences,
                                    {.prefill_positions = options.mode == "decode" ? 0 : generate::ForwardOptions::kAll,
                                     .hidden_states = options.hidden_states,
                                     .progress = [&](std::int64_t done, std::int64_t total) {

@@ -100,11 +100,13 @@ class Stream {
   std::string text_;
 };
 
-nlohmann::json report_of(const Options& options, const std::vector<std::int32_t>& prompt,
+nlohmann::json report_of(const Options& options, const ModelOnBoard& opened, const std::vector<std::int32_t>& prompt,
                          const generate::Generation& generation, const Stream& stream) {
   nlohmann::json report{
       {"checkpoint", options.checkpoint},
       {"board", options.model.board},
+      {"dp", opened.parallelism.dp},
+      {"tp", opened.parallelism.tp()},
       {"precision", options.model.precision},
       {"numerics", options.model.numerics},
       {"prompt_ids", prompt},
@@ -135,30 +137,29 @@ int run(const Options& options) {
   const auto checkpoint = checkpoint::Checkpoint::open(options.checkpoint);
   const auto tokenizer = open_tokenizer(options, checkpoint);
   const std::vector<std::int32_t> prompt = prompt_of(options, tokenizer);
-  const auto device = open_device(options.model, runtime::RunMode::EXECUTE);
-  const auto model = load_model(device, checkpoint,
-                                {.precision = options.model.precision,
-                                 .context = options.model.context,
-                                 .execution = {.trace = !options.model.no_trace},
-                                 .weight_cache = weight_cache_of(options.model)});
+  const ModelOnBoard opened = open_model(options.model, checkpoint,
+                                         {.precision = options.model.precision,
+                                          .context = options.model.context,
+                                          .execution = {.trace = !options.model.no_trace},
+                                          .weight_cache = weight_cache_of(options.model)});
 
   generate::GeneratorOptions settings{.cancelled = &InterruptGuard::flag()};
   if (!options.ignore_eos) settings.stop_ids = generate::stop_ids(checkpoint);
   std::optional<Stream> stream; // made when the prompt is known to be good
-  ProfileRecording recording(options.profile, *device, options.model, options.checkpoint);
+  ProfileRecording recording(options.profile, opened.devices(), options.model, options.checkpoint);
   recording.begin_stage("prefill");
   settings.on_token = [&](std::size_t, std::int32_t id) {
     recording.begin_stage("decode");
     stream->push(id);
   };
-  generate::Generator generator(*model, settings);
+  generate::Generator generator(*opened.model, settings);
   generator.submit({.prompt_ids = prompt, .max_tokens = options.max_tokens, .sampling = options.sampling});
   stream.emplace(options.ids ? std::nullopt : tokenizer, prompt, options.json.on_standard_output());
   generator.run();
   stream->finish();
 
   const generate::Generation& generation = generator.generations().front();
-  options.json.write(report_of(options, prompt, generation, *stream));
+  options.json.write(report_of(options, opened, prompt, generation, *stream));
   print_figures(prompt.size(), generation);
   recording.write();
   return generation.finish == generate::Finish::CANCELLED ? EXIT_INTERRUPTED : EXIT_OK;

@@ -1,49 +1,15 @@
 #include <algorithm>
-#include <charconv>
-#include <set>
 
 #include "tessera/base/error.hpp"
 #include "tessera/bringup/advice.hpp"
 #include "tessera/bringup/judge.hpp"
+#include "tessera/bringup/stages/stage_support.hpp"
 #include "tessera/bringup/stages/stages.hpp"
 
 namespace tessera::bringup {
 namespace {
 
 using tensor::HostTensor;
-
-constexpr std::string_view kLayerPrefix = "layers.";
-
-bool is_whole_layer(std::string_view module) {
-  return module.starts_with(kLayerPrefix) && module.find('.', kLayerPrefix.size()) == module.npos;
-}
-
-/// The device's modules that are tested: those outside the layers, and those of the first, middle and last layer or
-/// all.
-std::vector<std::string> chosen_modules(const StageContext& context) {
-  const std::int64_t layers = context.device().info().layers;
-  const std::set<std::int64_t> chosen{0, layers / 2, layers - 1};
-  std::vector<std::string> names = context.device().module_names();
-  std::erase_if(names, [&](const std::string& name) {
-    if (context.options().all_layers || !name.starts_with(kLayerPrefix)) return false;
-    std::int64_t layer = 0;
-    std::from_chars(name.data() + kLayerPrefix.size(), name.data() + name.size(), layer);
-    return !chosen.contains(layer);
-  });
-  return names;
-}
-
-/// The first `users` sequences of [B, S] or [B, S, W], of each the first `positions` positions.
-HostTensor corner(const HostTensor& tensor, std::int64_t users, std::int64_t positions) {
-  const std::int64_t width = tensor.shape.rank() == 3 ? tensor.shape[2] : 1;
-  HostTensor part{tensor.shape.with(0, users).with(1, positions), {}};
-  part.data.reserve(static_cast<std::size_t>(part.shape.volume()));
-  for (std::int64_t user = 0; user < users; ++user) {
-    const auto first = tensor.data.begin() + user * tensor.shape[1] * width;
-    part.data.insert(part.data.end(), first, first + positions * width);
-  }
-  return part;
-}
 
 Row judge_module(const StageContext& context, const std::string& module, const ModuleCase& expected, nn::Phase phase) {
   const nn::CausalLMInfo& model = context.device().info();

@@ -1,12 +1,19 @@
 #include "tessera/bringup/stages/stage_support.hpp"
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
+#include <set>
 
 #include "tessera/bringup/advice.hpp"
 #include "tessera/metrics/logits.hpp"
 
 namespace tessera::bringup {
+namespace {
+
+constexpr std::string_view kLayerPrefix = "layers.";
+
+} // namespace
 
 std::int64_t text_positions(const StageContext& context) {
   std::int64_t sum = 0;
@@ -69,12 +76,46 @@ std::vector<ForcedPrompt> forced_prompts(const StageContext& context) {
 
 std::vector<generate::SequenceOutput> run_device(const StageContext& context, const std::vector<Ids>& sequences,
                                                  generate::ForwardOptions options, const std::string& doing) {
+  return run_on(context.device(), context, sequences, std::move(options), doing);
+}
+
+std::vector<generate::SequenceOutput> run_on(nn::CausalLM& device, const StageContext& context,
+                                             const std::vector<Ids>& sequences, generate::ForwardOptions options,
+                                             const std::string& doing) {
   std::int64_t before = 0;
   options.progress = [&](std::int64_t done, std::int64_t) {
     context.advance(done - before, doing);
     before = done;
   };
-  return generate::forward(context.device(), sequences, options);
+  return generate::forward(device, sequences, options);
+}
+
+bool is_whole_layer(std::string_view module) {
+  return module.starts_with(kLayerPrefix) && module.find('.', kLayerPrefix.size()) == module.npos;
+}
+
+std::vector<std::string> chosen_modules(const StageContext& context) {
+  const std::int64_t layers = context.device().info().layers;
+  const std::set<std::int64_t> chosen{0, layers / 2, layers - 1};
+  std::vector<std::string> names = context.device().module_names();
+  std::erase_if(names, [&](const std::string& name) {
+    if (context.options().all_layers || !name.starts_with(kLayerPrefix)) return false;
+    std::int64_t layer = 0;
+    std::from_chars(name.data() + kLayerPrefix.size(), name.data() + name.size(), layer);
+    return !chosen.contains(layer);
+  });
+  return names;
+}
+
+tensor::HostTensor corner(const tensor::HostTensor& tensor, std::int64_t users, std::int64_t positions) {
+  const std::int64_t width = tensor.shape.rank() == 3 ? tensor.shape[2] : 1;
+  tensor::HostTensor part{tensor.shape.with(0, users).with(1, positions), {}};
+  part.data.reserve(static_cast<std::size_t>(part.shape.volume()));
+  for (std::int64_t user = 0; user < users; ++user) {
+    const auto first = tensor.data.begin() + user * tensor.shape[1] * width;
+    part.data.insert(part.data.end(), first, first + positions * width);
+  }
+  return part;
 }
 
 void point_at_first_failure(std::vector<Row>& rows, std::string_view precision) {

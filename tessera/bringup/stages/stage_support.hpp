@@ -35,9 +35,20 @@ struct ForcedPrompt {
 /// The prompts that the reference can continue; throws Skipped when there is none.
 std::vector<ForcedPrompt> forced_prompts(const StageContext& context);
 
-/// `generate::forward` on the device, which counts as the stage's progress.
+/// `generate::forward` on the device, or on another form of it, which counts as the stage's progress.
 std::vector<generate::SequenceOutput> run_device(const StageContext& context, const std::vector<Ids>& sequences,
                                                  generate::ForwardOptions options, const std::string& doing);
+std::vector<generate::SequenceOutput> run_on(nn::CausalLM& device, const StageContext& context,
+                                             const std::vector<Ids>& sequences, generate::ForwardOptions options,
+                                             const std::string& doing);
+
+/// The device's modules that are tested: those outside the layers, and those of the first, middle and last layer or
+/// all.
+std::vector<std::string> chosen_modules(const StageContext& context);
+/// "layers.3", not a module of it.
+bool is_whole_layer(std::string_view module);
+/// The first `users` sequences of [B, S] or [B, S, W], of each the first `positions` positions.
+tensor::HostTensor corner(const tensor::HostTensor& tensor, std::int64_t users, std::int64_t positions);
 
 /// Rows of an "embedding", "layers.N" series after which the first failure carries its own advice and the later ones
 /// point at it.

@@ -14,6 +14,8 @@ std::vector<Row> full_model(const StageContext& context);
 std::vector<Row> teacher_forcing(const StageContext& context);
 std::vector<Row> generation(const StageContext& context);
 std::vector<Row> trace_and_queues(const StageContext& context);
+std::vector<Row> data_parallel(const StageContext& context);
+std::vector<Row> tensor_parallel(const StageContext& context);
 
 std::int64_t baseline_work(const StageContext& context);
 std::int64_t decode_modules_work(const StageContext& context);
@@ -25,5 +27,7 @@ std::int64_t full_model_work(const StageContext& context);
 std::int64_t teacher_forcing_work(const StageContext& context);
 std::int64_t generation_work(const StageContext& context);
 std::int64_t trace_and_queues_work(const StageContext& context);
+std::int64_t data_parallel_work(const StageContext& context);
+std::int64_t tensor_parallel_work(const StageContext& context);
 
 } // namespace tessera::bringup

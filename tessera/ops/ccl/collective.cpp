@@ -49,6 +49,7 @@ Tensor Collective::allocate(const Shape& shape) const {
   TensorSpec spec = input_.spec();
   spec.shape = shape;
   spec.memory_config = options_.memory_config.value_or(spec.memory_config);
+  const runtime::MemoryKindScope kind(input_.device(), runtime::MemoryKind::COLLECTIVES);
   return Tensor::allocate(input_.device(), spec, op_);
 }
 

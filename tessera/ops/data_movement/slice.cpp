@@ -67,4 +67,25 @@ Tensor slice_rows(const Tensor& input_tensor, const Tensor& first, std::int64_t 
   return output;
 }
 
+Tensor slice_columns(const Tensor& input_tensor, std::int64_t first, std::int64_t last) {
+  require_tile("slice", "input_tensor", input_tensor);
+  const std::int64_t columns = input_tensor.shape()[-1];
+  base::require(0 <= first && first < last && last <= columns,
+                "[slice] columns first < last within 0..{} are required; received {}..{}", columns, first, last);
+  TensorSpec spec = input_tensor.spec();
+  spec.shape = spec.shape.with(-1, last - first);
+  Tensor output = Tensor::allocate(input_tensor.device(), spec, "slice");
+  const auto body = [in = input_tensor.view(), out = output.view(), first, count = last - first](
+                        std::int64_t chip, std::int64_t matrix, std::int64_t row) {
+    float* const values = runtime::thread_scratch(count);
+    kernels::kernels().load_row(in.tiles(chip, matrix), row, first, count, values);
+    kernels::kernels().store_row(out.tiles(chip, matrix), row, values, count);
+  };
+  launch(input_tensor.device(), {.name = "slice", .stages = {for_each_row(output, body)}},
+         {{"input_tensor", input_tensor}}, {{"output", output}}, [&] {
+           return OpDetails{{{"first_column", first}, {"last_column", last}}, work_of(output)};
+         });
+  return output;
+}
+
 } // namespace tessera::ops

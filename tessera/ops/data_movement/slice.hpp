@@ -12,4 +12,9 @@ Tensor slice_rows(const Tensor& input_tensor, std::int64_t first, std::int64_t l
 /// others. Throws InvalidArgument unless 1 <= rows <= R; a first row outside 0 .. R - rows fails on the queue.
 Tensor slice_rows(const Tensor& input_tensor, const Tensor& first, std::int64_t rows);
 
+/// Columns first .. last of every matrix: input_tensor [..., R, E] TILE -> [..., R, last - first] in the same place. In
+/// the same format too: a block format rounds once more unless `first` begins a tile. Throws InvalidArgument unless
+/// 0 <= first < last <= E.
+Tensor slice_columns(const Tensor& input_tensor, std::int64_t first, std::int64_t last);
+
 } // namespace tessera::ops
