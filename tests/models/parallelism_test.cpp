@@ -47,7 +47,8 @@ TEST(Parallelism, AGridHasTheShapeThatIsWritten) {
 }
 
 TEST(Parallelism, TextThatIsNoShapeOfTheBoardIsRefusedWithTheShapesThatAre) {
-  for (const char* text : {"3", "0", "-1", "16", "x", "2x", "x4", "2x4x1", "2x3", "4x2", "two", "2 4", "99999999999999999999"}) {
+  for (const char* text :
+       {"3", "0", "-1", "16", "x", "2x", "x4", "2x4x1", "2x3", "4x2", "two", "2 4", "99999999999999999999"}) {
     EXPECT_THAT([&] { parse_tensor_parallelism(board("t3000"), text); },
                 ThrowsMessage<base::InvalidArgument>(
                     ::testing::AllOf(HasSubstr("1, 2, 4, 8 chips in a line"), HasSubstr("t3000"), HasSubstr(text))))
@@ -65,9 +66,9 @@ TEST(Parallelism, OnlyLinesWhoseChipsCanShareTheHeadsAreOffered) {
 TEST(Parallelism, HeadsThatCannotBeSharedAreRefusedWithWhatWorks) {
   const BoardSpec& t3000 = board("t3000");
   EXPECT_THAT([&] { check_parallelism({.columns = 4}, t3000, with_heads(6, 2)); },
-              ThrowsMessage<base::InvalidArgument>(::testing::AllOf(
-                  HasSubstr("6 query heads and 2 key-value heads"), HasSubstr("dp 1, tp 4"),
-                  HasSubstr("on t3000 these work: --tp 1, 2, or 1x2, 1x4, 2x2, 2x4"))));
+              ThrowsMessage<base::InvalidArgument>(
+                  ::testing::AllOf(HasSubstr("6 query heads and 2 key-value heads"), HasSubstr("dp 1, tp 4"),
+                                   HasSubstr("on t3000 these work: --tp 1, 2, or 1x2, 1x4, 2x2, 2x4"))));
   EXPECT_NO_THROW(check_parallelism(parse_tensor_parallelism(t3000, "2x4"), t3000, with_heads(6, 2)));
 }
 
