@@ -88,8 +88,8 @@ TEST(Plan, ALoudBoxRunsEightCopiesOfLlama8b) {
 
 TEST(Plan, ChipsThatShareAModelHoldAPartOfItsBytesEach) {
   const auto on = [](const char* tp) {
-    return report_of(run_tessera(
-        {"plan", "llama-3.1-8b", "--board", "t3000", "--tp", tp, "--precision", "bfp8", "--json"}));
+    return report_of(
+        run_tessera({"plan", "llama-3.1-8b", "--board", "t3000", "--tp", tp, "--precision", "bfp8", "--json"}));
   };
   const auto one = on("1");
   for (const auto& [tp, chips, copies] : {std::tuple{"2", 2, 4}, {"8", 8, 1}, {"2x4", 8, 1}}) {
@@ -136,7 +136,8 @@ TEST(Plan, AsksEveryBoard) {
 TEST(Plan, TakesABoardOfTheUsersOwn) {
   const TemporaryFolder folder;
   const auto plan_on = [&](const std::string& text) {
-    return run_tessera({"plan", "llama-3.1-8b", "--precision", "bfp8", "--json", "--board", folder.write("b.json", text)});
+    return run_tessera(
+        {"plan", "llama-3.1-8b", "--precision", "bfp8", "--json", "--board", folder.write("b.json", text)});
   };
   const auto report = report_of(plan_on(R"({"like": "n300", "name": "two-n300", "mesh": [2, 2]})"));
   EXPECT_EQ(report.at("board"), "two-n300");
