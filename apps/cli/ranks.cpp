@@ -17,6 +17,7 @@
 
 #include "apps/cli/exit_code.hpp"
 #include "tessera/base/error.hpp"
+#include "tessera/base/thread_pool.hpp"
 #include "tessera/mpi/mpi_communicator.hpp"
 
 namespace tessera::cli {
@@ -58,6 +59,26 @@ void set_terminate(int how) {
   pthread_sigmask(how, &set, nullptr);
 }
 
+int processors_of_host() {
+  return static_cast<int>(::sysconf(_SC_NPROCESSORS_ONLN));
+}
+
+/// mpirun binds each of two ranks to one core, where their threads would take turns. Who has so few takes an equal part
+/// of the host's processors; where that is a single one, all ranks share all. A wish, as all binding.
+void take_processors() {
+  cpu_set_t own;
+  const int share = processors_of_host() / g_ranks->ranks_of_host();
+  constexpr int kOneCore = 2; // with its second hardware thread
+  if (::sched_getaffinity(0, sizeof own, &own) != 0 || CPU_COUNT(&own) > kOneCore ||
+      CPU_COUNT(&own) >= processors_of_host())
+    return;
+  const int count = share > 1 ? share : processors_of_host();
+  const int first = share > 1 ? g_ranks->place_on_host() * share : 0;
+  CPU_ZERO(&own);
+  for (int i = first; i < first + count; ++i) CPU_SET(static_cast<unsigned>(i), &own);
+  ::sched_setaffinity(0, sizeof own, &own);
+}
+
 } // namespace
 
 void Ranks::join() {
@@ -69,6 +90,7 @@ void Ranks::join() {
   set_terminate(SIG_BLOCK); // for the threads of MPI and of the watch: the one that tells must not sleep
   g_ranks = mpi::MpiCommunicator::open(on_lost);
   set_terminate(SIG_UNBLOCK);
+  take_processors();
   if (is_first()) return;
   spdlog::set_pattern(prefix() + "%v");
   const int nowhere = ::open("/dev/null", O_WRONLY | O_CLOEXEC);
@@ -111,10 +133,8 @@ std::string Ranks::prefix() {
 
 int Ranks::default_threads() {
   if (g_ranks == nullptr) return 0;
-  cpu_set_t own;
-  const bool bound = ::sched_getaffinity(0, sizeof own, &own) == 0 && CPU_COUNT(&own) < ::sysconf(_SC_NPROCESSORS_ONLN);
-  const int threads = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
-  return bound ? threads : std::max(1, threads / g_ranks->ranks_of_host());
+  const int share = processors_of_host() / g_ranks->ranks_of_host();
+  return std::clamp(share, 1, base::ThreadPool::shared().threads());
 }
 
 void Ranks::require_same(const Facts& facts) {

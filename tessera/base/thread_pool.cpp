@@ -74,7 +74,7 @@ ThreadPool::~ThreadPool() {
 }
 
 ThreadPool& ThreadPool::shared() {
-  static ThreadPool pool(static_cast<int>(std::max(1U, std::thread::hardware_concurrency())));
+  static ThreadPool pool(std::max(1, static_cast<int>(processors().size())));
   return pool;
 }
 

@@ -51,7 +51,7 @@ class ThreadPool {
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;
 
-  /// The pool of the process, with one thread for each hardware thread.
+  /// The pool of the process, with one thread for each processor that it may use when the pool is first asked for.
   static ThreadPool& shared();
 
   int threads() const { return threads_; }

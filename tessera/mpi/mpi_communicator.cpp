@@ -163,6 +163,7 @@ class JobRanks : public MpiCommunicator {
     MPI_Comm host = MPI_COMM_NULL;
     MPI_Comm_split_type(job_->ranks, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &host);
     MPI_Comm_size(host, &ranks_of_host_);
+    MPI_Comm_rank(host, &place_on_host_);
     MPI_Comm_free(&host);
     const Listener listener;
     job_->watch.emplace(listener, rank_, gather(listener.address()), std::move(on_lost));
@@ -189,6 +190,7 @@ class JobRanks : public MpiCommunicator {
   int rank() const override { return rank_; }
   int ranks() const override { return ranks_; }
   int ranks_of_host() const override { return ranks_of_host_; }
+  int place_on_host() const override { return place_on_host_; }
 
   std::unique_ptr<runtime::Channel> open_channel() override {
     return std::make_unique<TaggedChannel>(job_, next_tag_++);
@@ -239,6 +241,7 @@ class JobRanks : public MpiCommunicator {
   int rank_ = 0;
   int ranks_ = 1;
   int ranks_of_host_ = 1;
+  int place_on_host_ = 0;
   int next_tag_ = 0;
   bool failed_ = false;
 };

@@ -42,8 +42,9 @@ class Communicator {
   virtual ~Communicator() = default;
   virtual int rank() const = 0;
   virtual int ranks() const = 0;
-  /// Ranks that share this host's processors, this one included.
+  /// Ranks that share this host's processors, this one included, and its place among them.
   virtual int ranks_of_host() const = 0;
+  virtual int place_on_host() const = 0;
   /// A channel of the same number as the other ranks' that were opened as many calls ago.
   virtual std::unique_ptr<Channel> open_channel() = 0;
   /// Throws InvalidArgument, on every rank, with what differs when a rank has other values than rank 0: what all ranks

@@ -274,9 +274,12 @@ TEST(ThreadPool, PinnedWorkersHaveAProcessorEach) {
       .join();
 }
 
-TEST(ThreadPool, SharedPoolHasAThreadForEachHardwareThread) {
+TEST(ThreadPool, SharedPoolHasAThreadForEachProcessorThatTheProcessMayUse) {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  ASSERT_EQ(sched_getaffinity(0, sizeof set, &set), 0);
   EXPECT_EQ(&ThreadPool::shared(), &ThreadPool::shared());
-  EXPECT_EQ(ThreadPool::shared().threads(), static_cast<int>(std::max(1U, std::thread::hardware_concurrency())));
+  EXPECT_EQ(ThreadPool::shared().threads(), CPU_COUNT(&set));
 }
 
 } // namespace

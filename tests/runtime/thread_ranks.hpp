@@ -83,6 +83,7 @@ class ThreadRanks {
     int rank() const override { return rank_; }
     int ranks() const override { return all_.ranks_; }
     int ranks_of_host() const override { return all_.ranks_; }
+    int place_on_host() const override { return rank_; }
     std::unique_ptr<runtime::Channel> open_channel() override {
       return std::make_unique<Way>(all_, channels_++, rank_);
     }
