@@ -14,6 +14,7 @@ struct Command {
   /// Adds the options to the subcommand's parser. What it returns runs the command once the options are parsed, and
   /// gives the program's exit code.
   std::function<int()> (*add)(CLI::App& app);
+  bool on_several_ranks = false; ///< whether mpirun may start it
 };
 
 Command bringup_command();

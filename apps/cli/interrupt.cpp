@@ -3,6 +3,7 @@
 #include <csignal>
 
 #include "apps/cli/exit_code.hpp"
+#include "apps/cli/ranks.hpp"
 
 namespace tessera::cli {
 namespace {
@@ -25,11 +26,14 @@ void set_handler(void (*handler)(int), int flags) {
 
 } // namespace
 
+// Several ranks must stop at the same step, which a signal to each does not give: there it ends all.
 InterruptGuard::InterruptGuard() {
+  if (Ranks::several()) return;
   set_handler(on_signal, SA_RESETHAND | SA_RESTART);
 }
 
 InterruptGuard::~InterruptGuard() {
+  if (Ranks::several()) return;
   set_handler(SIG_DFL, 0);
 }
 

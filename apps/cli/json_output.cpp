@@ -1,5 +1,6 @@
 #include "apps/cli/json_output.hpp"
 
+#include "apps/cli/ranks.hpp"
 #include "apps/cli/standard_streams.hpp"
 #include "tessera/base/file.hpp"
 
@@ -12,7 +13,7 @@ void JsonOutput::add(CLI::App& app, const std::string& what) {
 }
 
 void JsonOutput::write(const nlohmann::json& report) const {
-  if (!wanted()) return;
+  if (!wanted() || !Ranks::is_first()) return;
   // Texts may come from files in any encoding; a report is always valid JSON.
   const std::string text = report.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
   if (file_.empty()) {

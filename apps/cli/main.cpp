@@ -7,9 +7,11 @@
 #include <csignal>
 #include <cstdio>
 #include <map>
+#include <set>
 
 #include "apps/cli/command.hpp"
 #include "apps/cli/exit_code.hpp"
+#include "apps/cli/ranks.hpp"
 #include "apps/cli/standard_streams.hpp"
 #include "tessera/base/error.hpp"
 
@@ -33,6 +35,7 @@ struct Program {
   CLI::App app{kDescription, "tessera"};
   bool verbose = false;
   std::map<CLI::App*, std::function<int()>> run;
+  std::set<CLI::App*> on_several_ranks;
 };
 
 void add_commands(Program& program) {
@@ -43,6 +46,7 @@ void add_commands(Program& program) {
     CLI::App* const app = program.app.add_subcommand(command.name, command.summary);
     app->footer(command.examples);
     program.run[app] = command.add(*app);
+    if (command.on_several_ranks) program.on_several_ranks.insert(app);
     app->add_flag("--verbose", program.verbose, "More about what is done, and about errors, on standard error");
   }
 }
@@ -62,7 +66,7 @@ void print_help(const Program& program) {
 }
 
 void print_error(const std::exception& error, bool verbose) {
-  fmt::print(stderr, "error: {}\n", one_line(error));
+  fmt::print(stderr, "{}error: {}\n", Ranks::prefix(), one_line(error));
   if (!verbose) return;
   fmt::print(stderr, "tessera {}: kind of error {}, exit code {}\n", TESSERA_VERSION, kind_name(error),
              static_cast<int>(exit_code(error)));
@@ -94,7 +98,11 @@ int run(Program& program, int argc, char** argv) {
     throw usage_error(program.app, error, argc, argv);
   }
   if (program.verbose) spdlog::set_level(spdlog::level::debug);
-  return program.run.at(program.app.get_subcommands().front())();
+  CLI::App* const command = program.app.get_subcommands().front();
+  tessera::base::require<tessera::base::Unsupported>(
+      !Ranks::several() || program.on_several_ranks.contains(command),
+      "[ranks] generate and forward run on several ranks; received {}; start it without mpirun", command->get_name());
+  return program.run.at(command)();
 }
 
 } // namespace
@@ -106,12 +114,15 @@ int main(int argc, char** argv) {
     spdlog::set_default_logger(spdlog::stderr_logger_mt("tessera"));
     spdlog::set_pattern("%v");
     add_commands(program);
-    return run(program, argc, argv);
+    Ranks::join();
+    return Ranks::leave(run(program, argc, argv));
   } catch (const std::exception& error) {
+    Ranks::fail(one_line(error));
     print_error(error, program.verbose);
-    return exit_code(error);
+    return Ranks::leave(exit_code(error));
   } catch (...) {
+    Ranks::fail("[tessera] an unknown error occurred");
     fmt::print(stderr, "error: [tessera] an unknown error occurred\n");
-    return EXIT_NO;
+    return Ranks::leave(EXIT_NO);
   }
 }

@@ -9,13 +9,17 @@
 #include "apps/cli/board_file.hpp"
 #include "apps/cli/interrupt.hpp"
 #include "apps/cli/progress.hpp"
+#include "apps/cli/ranks.hpp"
 #include "apps/cli/standard_streams.hpp"
 #include "tessera/base/error.hpp"
+#include "tessera/base/file.hpp"
+#include "tessera/kernels/kernels.hpp"
 
 namespace tessera::cli {
 namespace {
 
 constexpr int kMaxThreads = 1024;
+constexpr std::size_t kMaxPrecisionBytes = 1 << 20;
 
 runtime::Numerics parse_numerics(const std::string& name) {
   if (name == "native") return runtime::Numerics::NATIVE;
@@ -88,6 +92,29 @@ std::vector<runtime::MeshDevice*> ModelOnBoard::devices() const {
   return all;
 }
 
+namespace {
+
+/// What the ranks' results depend on.
+Ranks::Facts facts_of(const ModelOptions& options, const BoardSpec& board, const models::Parallelism& parallelism,
+                      const checkpoint::Checkpoint& checkpoint, const models::LoadOptions& load) {
+  const bool from_file = options.precision.ends_with(".json");
+  return {{"program version", TESSERA_VERSION},
+          {"instruction set", std::string(kernels::kernels().isa)},
+          {"checkpoint", content_of(checkpoint)},
+          {"--board", fmt::format("{}, a mesh of {}x{} with {} x {} bytes", board.name, board.mesh_rows,
+                                  board.mesh_columns, board.arch.dram_banks, board.arch.dram_bytes_per_bank)},
+          {"--dp and --tp", models::to_string(parallelism)},
+          {"--numerics", options.numerics},
+          {"--precision", from_file ? base::read_file(options.precision, kMaxPrecisionBytes) : options.precision},
+          {"--context", std::to_string(options.context)},
+          {"--command-queues", std::to_string(options.command_queues)},
+          {"--no-trace", options.no_trace ? "set" : "not set"},
+          {"users", std::to_string(load.max_users)},
+          {"layers", std::to_string(load.layers)}};
+}
+
+} // namespace
+
 ModelOnBoard open_model(const ModelOptions& options, const checkpoint::Checkpoint& checkpoint,
                         models::LoadOptions load) {
   base::require(0 <= options.threads && options.threads <= kMaxThreads,
@@ -101,16 +128,18 @@ ModelOnBoard open_model(const ModelOptions& options, const checkpoint::Checkpoin
                                      .prompt_length = 1, // longer ones may fit or not when they come
                                      .layers = load.layers});
   if (!plan.memory.fits) throw base::OutOfMemory(plan.memory.explanation);
+  if (Ranks::several()) Ranks::require_same(facts_of(options, whole, plan.parallelism, checkpoint, load));
   ModelOnBoard opened{.parallelism = plan.parallelism};
   if (whole.chips() > 1)
     write_note(fmt::format("{}: {} of {} chips, {}", whole.name, opened.parallelism.dp * opened.parallelism.tp(),
                            whole.chips(), models::to_string(opened.parallelism)));
   opened.mesh = runtime::MeshDevice::open({.board = whole,
                                            .numerics = parse_numerics(options.numerics),
-                                           .threads = options.threads,
+                                           .threads = options.threads > 0 ? options.threads : Ranks::default_threads(),
                                            .pin_threads = options.pin_threads,
                                            .command_queues = options.command_queues,
-                                           .trace_region_size = options.trace_region_size});
+                                           .trace_region_size = options.trace_region_size,
+                                           .communicator = Ranks::communicator()});
   Progress progress("loading layers");
   load.progress = [&](std::int64_t done, std::int64_t total) {
     InterruptGuard::check();

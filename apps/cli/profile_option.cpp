@@ -8,6 +8,7 @@
 
 #include "apps/cli/interrupt.hpp"
 #include "apps/cli/machine_limits.hpp"
+#include "apps/cli/ranks.hpp"
 #include "apps/cli/standard_streams.hpp"
 #include "tessera/kernels/kernels.hpp"
 #include "tessera/profile/trace_events.hpp"
@@ -83,7 +84,7 @@ void ProfileRecording::end_stage() {
 }
 
 void ProfileRecording::write() {
-  if (profiler_ == nullptr) return;
+  if (profiler_ == nullptr || !Ranks::is_first()) return;
   stop();
   profile::Profile profile = profiler_->profile();
   profile.origin = origin_;

@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <cstring>
 
+#include "apps/cli/ranks.hpp"
 #include "tessera/base/error.hpp"
 
 namespace tessera::cli {
@@ -27,7 +28,7 @@ void write_standard_output(std::string_view text) {
 }
 
 void write_note(std::string_view line) {
-  fmt::print(stderr, "{}\n", line);
+  if (Ranks::is_first()) fmt::print(stderr, "{}\n", line);
 }
 
 } // namespace tessera::cli

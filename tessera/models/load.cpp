@@ -14,7 +14,7 @@ std::shared_ptr<nn::WeightCache> weight_cache(runtime::MeshDevice& device, const
                                               const LoadOptions& options) {
   nn::WeightCacheOptions cache = options.weight_cache;
   if (cache.folder.empty() || options.random_seed || !checkpoint.has_weights() || options.original != nullptr ||
-      device.mode() == runtime::RunMode::RECORD || device.chips() > 1) {
+      device.mode() == runtime::RunMode::RECORD || device.chips() > 1 || device.local_chips() == 0) {
     return nullptr;
   }
   cache.variant = fmt::format("{}, {} layers", options.precision, options.layers);

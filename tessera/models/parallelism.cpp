@@ -118,7 +118,10 @@ std::unique_ptr<nn::DataParallel> load_copies(const std::shared_ptr<runtime::Mes
                                                           : mesh->create_submesh(parallelism.rows, parallelism.columns,
                                                                                  number / across * parallelism.rows,
                                                                                  number % across * parallelism.columns);
-    if (number > 0) of_copy.original = copies.front().get();
+    // Memory is shared within a process: between copies whose chips are of the same ranks.
+    const auto original =
+        std::ranges::find_if(copies, [&](const auto& copy) { return copy->device().has_ranks_of(*device); });
+    of_copy.original = original == copies.end() ? nullptr : original->get();
     copies.push_back(load(device, checkpoint, of_copy));
   }
   return std::make_unique<nn::DataParallel>(std::move(copies));

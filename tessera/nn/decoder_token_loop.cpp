@@ -46,11 +46,14 @@ void DecoderTokenLoop::set_users(std::span<const std::optional<TokenUser>> users
 
 void DecoderTokenLoop::begin_step() {
   Size& size = sizes_[rows_];
+  logits_ = {};
   if (!size.has_run || !model_.execution().trace) {
+    size.logits = {}; // its memory is free for this step's
     size.logits = model_.decode_step(rows_);
     size.has_run = true;
   } else {
     if (!size.trace.captured()) {
+      size.logits = {};
       size.trace =
           runtime::Trace(device_.shared_from_this(), kCompute, [&] { size.logits = model_.decode_step(rows_); });
       // Traces of other sizes may use the same memory for something else: read it before their next replay.

@@ -21,5 +21,8 @@ struct ProgramRun {
 /// `while_running`, when given, is called after the start with the process's id and the file that gets its output.
 ProgramRun run_tessera(const std::vector<std::string>& arguments, const std::string& input = "",
                        const std::function<void(int, const std::filesystem::path&)>& while_running = {});
+/// The same for any program, `words[0]` being its path.
+ProgramRun run_program(std::vector<std::string> words, const std::string& input = "",
+                       const std::function<void(int, const std::filesystem::path&)>& while_running = {});
 
 } // namespace tessera::test

@@ -1,4 +1,5 @@
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <chrono>
@@ -12,6 +13,7 @@
 #include "apps/cli/model_options.hpp"
 #include "apps/cli/op_listing.hpp"
 #include "apps/cli/progress.hpp"
+#include "apps/cli/ranks.hpp"
 #include "apps/cli/standard_streams.hpp"
 #include "tessera/base/error.hpp"
 #include "tessera/checkpoint/json_text.hpp"
@@ -110,6 +112,9 @@ int run(const Options& options) {
   const InterruptGuard interrupt;
   const Sequences sequences = read_input_ids(options.input);
   const auto checkpoint = checkpoint::Checkpoint::open(options.checkpoint);
+  std::string input = options.mode;
+  for (const auto& ids : sequences) input += fmt::format("; {}", fmt::join(ids, ","));
+  Ranks::require_same({{"--mode and --input", input}});
   Runner runner;
   if (options.mode == "reference") {
     runner.reference = reference::open(checkpoint, {.threads = options.model.threads});
@@ -127,7 +132,7 @@ int run(const Options& options) {
                                       progress.update(done, total);
                                     }});
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  write_output(options.output, generate::stack(std::move(outputs)));
+  if (Ranks::is_first()) write_output(options.output, generate::stack(std::move(outputs)));
 
   nlohmann::json report = report_of(options, sequences, seconds);
   if (runner.listing) report["ops"] = runner.listing->take();
@@ -164,7 +169,8 @@ Command forward_command() {
             options->model.add(app);
             options->json.add(app, "The ops of the first step with their tensors and work");
             return [options] { return run(*options); };
-          }};
+          },
+          .on_several_ranks = true};
 }
 
 } // namespace tessera::cli

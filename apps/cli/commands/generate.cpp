@@ -1,6 +1,7 @@
 #include "tessera/generate/generator.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <filesystem>
 #include <memory>
@@ -13,6 +14,7 @@
 #include "apps/cli/model_options.hpp"
 #include "apps/cli/profile_option.hpp"
 #include "apps/cli/prompt_ids.hpp"
+#include "apps/cli/ranks.hpp"
 #include "apps/cli/standard_streams.hpp"
 #include "tessera/base/error.hpp"
 #include "tessera/generate/stop_ids.hpp"
@@ -129,6 +131,16 @@ void print_figures(std::size_t prompt_tokens, const generate::Generation& genera
   if (generation.finish == generate::Finish::CANCELLED) write_note("interrupted");
 }
 
+/// What all ranks must do alike, beside the model.
+Ranks::Facts facts_of(const Options& options, const std::vector<std::int32_t>& prompt) {
+  const generate::SamplingOptions& sampling = options.sampling;
+  return {{"prompt", fmt::format("{}", fmt::join(prompt, ","))},
+          {"--max-tokens", std::to_string(options.max_tokens)},
+          {"--ignore-eos", options.ignore_eos ? "set" : "not set"},
+          {"sampling", fmt::format("temperature {}, top-p {}, top-k {}, seed {}", sampling.temperature, sampling.top_p,
+                                   sampling.top_k, sampling.seed)}};
+}
+
 int run(const Options& options) {
   base::require(options.has_prompt->empty() != options.has_prompt_ids->empty(),
                 "[generate] one of --prompt and --prompt-ids is required; received {}",
@@ -137,6 +149,7 @@ int run(const Options& options) {
   const auto checkpoint = checkpoint::Checkpoint::open(options.checkpoint);
   const auto tokenizer = open_tokenizer(options, checkpoint);
   const std::vector<std::int32_t> prompt = prompt_of(options, tokenizer);
+  Ranks::require_same(facts_of(options, prompt));
   const ModelOnBoard opened = open_model(options.model, checkpoint,
                                          {.precision = options.model.precision,
                                           .context = options.model.context,
@@ -202,7 +215,8 @@ Command generate_command() {
             auto options = std::make_shared<Options>();
             add_options(app, *options);
             return [options] { return run(*options); };
-          }};
+          },
+          .on_several_ranks = true};
 }
 
 } // namespace tessera::cli
