@@ -108,6 +108,40 @@ std::map<Ids, ReferenceOutput> read_sequences(const Source& source, const std::v
   return sequences;
 }
 
+/// How a family's published code names the modules of a layer.
+struct ModuleNames {
+  const char* layers;
+  const char* input_norm;
+  const char* attention;
+  const char* mlp_norm;
+  bool parallel_residual; // the MLP's norm reads the layer's input
+};
+constexpr ModuleNames kModuleNames[] = {
+    {"model.layers.", "input_layernorm", "self_attn", "post_attention_layernorm", false},
+    {"transformer.h.", "ln_attn", "self_attention", "ln_mlp", true},
+    {"transformer.h.", "input_layernorm", "self_attention", "post_attention_layernorm", false},
+};
+
+/// Adds the modules of layer `ours` whose tensors the file has under `names`; `x` is the layer's input.
+void read_layer(const Source& source, const ModuleNames& names, std::int64_t layer, const HostTensor& x,
+                std::map<std::string, ModuleCase>& cases) {
+  const std::string ours = fmt::format("layers.{}", layer);
+  const auto named = [&](const char* part) { return fmt::format("{}{}.{}", names.layers, layer, part); };
+  const auto has = [&](const char* part) { return source.has(named(part)); };
+  const auto output = [&](const char* part) { return source.values(named(part), 3); };
+  if (has(names.input_norm)) {
+    cases[ours + ".input_norm"] = {x, output(names.input_norm)};
+    if (has(names.attention)) cases[ours + ".attention"] = {output(names.input_norm), output(names.attention)};
+  }
+  if (!has(names.mlp_norm)) return;
+  if (names.parallel_residual) {
+    cases[ours + ".post_attention_norm"] = {x, output(names.mlp_norm)};
+  } else if (has(names.attention)) {
+    cases[ours + ".post_attention_norm"] = {sum_of(x, output(names.attention)), output(names.mlp_norm)};
+  }
+  if (has("mlp")) cases[ours + ".mlp"] = {output(names.mlp_norm), output("mlp")};
+}
+
 /// Inputs and outputs of all modules that follow from the tensors in the file.
 std::map<std::string, ModuleCase> read_modules(const Source& source, const std::vector<Ids>& texts) {
   std::map<std::string, ModuleCase> cases;
@@ -118,21 +152,8 @@ std::map<std::string, ModuleCase> read_modules(const Source& source, const std::
   std::int64_t layers = 0;
   for (; has_state(layers + 1); ++layers) {
     const std::string ours = fmt::format("layers.{}", layers);
-    const std::string theirs = fmt::format("model.layers.{}.", layers);
     cases[ours] = {state(layers), state(layers + 1)};
-    const auto has = [&](const char* part) { return source.has(theirs + part); };
-    const auto output = [&](const char* part) { return source.values(theirs + part, 3); };
-    if (has("input_layernorm")) {
-      cases[ours + ".input_norm"] = {state(layers), output("input_layernorm")};
-      if (has("self_attn")) cases[ours + ".attention"] = {output("input_layernorm"), output("self_attn")};
-    }
-    if (has("post_attention_layernorm")) {
-      if (has("self_attn")) {
-        cases[ours + ".post_attention_norm"] = {sum_of(state(layers), output("self_attn")),
-                                                output("post_attention_layernorm")};
-      }
-      if (has("mlp")) cases[ours + ".mlp"] = {output("post_attention_layernorm"), output("mlp")};
-    }
+    for (const ModuleNames& names : kModuleNames) read_layer(source, names, layers, state(layers), cases);
   }
   if (source.has("final_norm")) {
     const HostTensor norm = source.values("final_norm", 3);

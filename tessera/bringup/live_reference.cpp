@@ -19,12 +19,12 @@ std::string state_name(std::size_t index) {
 }
 
 /// The name of the norm whose output is the input of `module`; empty when there is none.
-std::string norm_before(const std::string& module) {
+std::string norm_before(const std::string& module, const nn::CausalLMInfo& info) {
   const auto with_end = [&](std::string_view end, std::string_view replacement) {
     return module.substr(0, module.size() - end.size()) + std::string(replacement);
   };
   if (module.ends_with(".attention")) return with_end("attention", "input_norm");
-  if (module.ends_with(".mlp")) return with_end("mlp", "post_attention_norm");
+  if (module.ends_with(".mlp")) return with_end("mlp", info.mlp_norm ? "post_attention_norm" : "input_norm");
   return module == "lm_head" ? "final_norm" : "";
 }
 
@@ -59,10 +59,11 @@ nn::CausalLM& LiveReference::model() {
 }
 
 std::optional<nn::CausalLMInfo> LiveReference::info() {
-  const TensorMap result = cache_.get("info", [&] {
+  const TensorMap result = cache_.get("facts", [&] {
     const nn::CausalLMInfo& info = model().info();
-    HostTensor sizes{{4}, {}};
-    for (const std::int64_t size : {info.layers, info.hidden_size, info.vocab_size, info.attention_width}) {
+    HostTensor sizes{{5}, {}};
+    for (const std::int64_t size :
+         {info.layers, info.hidden_size, info.vocab_size, info.attention_width, std::int64_t{info.mlp_norm}}) {
       sizes.data.push_back(static_cast<float>(size));
     }
     return TensorMap{{"sizes", sizes}};
@@ -73,6 +74,7 @@ std::optional<nn::CausalLMInfo> LiveReference::info() {
   info.hidden_size = size(1);
   info.vocab_size = size(2);
   info.attention_width = size(3);
+  info.mlp_norm = size(4) != 0;
   return info;
 }
 
@@ -96,7 +98,7 @@ HostTensor LiveReference::random_ids(const nn::CausalLMInfo& info) {
 
 HostTensor LiveReference::module_input(const std::string& module, const nn::CausalLMInfo& info) {
   if (module == "embedding") return random_ids(info);
-  const std::string norm = norm_before(module);
+  const std::string norm = norm_before(module, info);
   if (!norm.empty()) return module_case(norm)->expected;
   std::mt19937_64 random(options_.seed + std::stoull(hash_of(module), nullptr, 16));
   const bool rope = module.ends_with(".rope");

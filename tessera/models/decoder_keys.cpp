@@ -3,10 +3,6 @@
 #include "tessera/base/error.hpp"
 
 namespace tessera::models {
-namespace {
-
-constexpr std::int64_t kLargestExtent = std::int64_t{1} << 24;
-constexpr std::int64_t kMostLayers = 1024;
 
 DataType read_stored_dtype(const checkpoint::ConfigReader& config) {
   return config.string_or("torch_dtype", "bfloat16") == "bfloat16" ? DataType::BFLOAT16 : DataType::FLOAT32;
@@ -40,8 +36,6 @@ nn::RopeConfig read_rope(const checkpoint::ConfigReader& config) {
   return rope;
 }
 
-} // namespace
-
 nn::DecoderConfig read_decoder_keys(const checkpoint::ConfigReader& config, std::string_view family,
                                     const DecoderDefaults& defaults) {
   const checkpoint::IntegerRange extent{.min = 1, .max = kLargestExtent};
@@ -51,9 +45,9 @@ nn::DecoderConfig read_decoder_keys(const checkpoint::ConfigReader& config, std:
   decoder.hidden_size = config.integer("hidden_size", extent);
   decoder.intermediate_size = config.integer("intermediate_size", extent);
   decoder.layers = config.integer("num_hidden_layers", {.min = 1, .max = kMostLayers});
-  decoder.heads = config.integer("num_attention_heads", {.min = 1, .max = 65536});
+  decoder.heads = config.integer("num_attention_heads", {.min = 1, .max = kMostHeads});
   decoder.kv_heads = config.integer_or("num_key_value_heads", defaults.kv_heads > 0 ? defaults.kv_heads : decoder.heads,
-                                       {.min = 1, .max = 65536});
+                                       {.min = 1, .max = kMostHeads});
   if (decoder.heads % decoder.kv_heads != 0)
     config.reject("num_key_value_heads", fmt::format("a divisor of num_attention_heads ({})", decoder.heads));
   if (const auto head_dim = config.optional_integer("head_dim", {.min = 2, .max = 4096})) {
@@ -67,7 +61,7 @@ nn::DecoderConfig read_decoder_keys(const checkpoint::ConfigReader& config, std:
   }
   base::require(decoder.head_dim % 2 == 0,
                 "[config] head_dim must be even, since rotary embedding turns pairs; received {}", decoder.head_dim);
-  decoder.max_positions = config.integer_or("max_position_embeddings", 2048, {.min = 1, .max = std::int64_t{1} << 30});
+  decoder.max_positions = config.integer_or("max_position_embeddings", 2048, {.min = 1, .max = kMostPositions});
   decoder.norm_epsilon = config.number_or("rms_norm_eps", 1e-6, {.min = 0.0, .max = 1.0});
   decoder.rope = read_rope(config);
   decoder.tied_embeddings = config.boolean_or("tie_word_embeddings", false);

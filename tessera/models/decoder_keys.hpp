@@ -15,6 +15,16 @@ struct DecoderDefaults {
 nn::DecoderConfig read_decoder_keys(const checkpoint::ConfigReader& config, std::string_view family,
                                     const DecoderDefaults& defaults);
 
+inline constexpr std::int64_t kLargestExtent = std::int64_t{1} << 24;
+inline constexpr std::int64_t kMostLayers = 1024;
+inline constexpr std::int64_t kMostHeads = 65536;
+inline constexpr std::int64_t kMostPositions = std::int64_t{1} << 30;
+
+/// rope_theta and rope_scaling. Throws Unsupported for scalings that are not built.
+nn::RopeConfig read_rope(const checkpoint::ConfigReader& config);
+/// torch_dtype.
+DataType read_stored_dtype(const checkpoint::ConfigReader& config);
+
 /// Windows by `layer_types` where the configuration has them (transformers 5), else `fallback` for each layer.
 /// Throws InvalidArgument when the list has another length or a sliding layer has no window.
 std::vector<std::int64_t> read_layer_windows(const checkpoint::ConfigReader& config, std::int64_t window,

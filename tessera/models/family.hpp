@@ -15,7 +15,7 @@ struct Family {
   std::string_view architecture; ///< config.json's architectures entry: "LlamaForCausalLM"
   /// Throws InvalidArgument or Unsupported for a configuration that is impossible or not built.
   nn::DecoderConfig (*configure)(const checkpoint::ConfigReader& config);
-  nn::DecoderNames (*names)();
+  nn::DecoderNames (*names)(const nn::DecoderConfig& decoder);
 };
 
 /// All families, in alphabetical order. A new one adds its folder and its line in registry.cpp.

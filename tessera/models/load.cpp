@@ -29,7 +29,8 @@ nn::DecoderConfig configure(const checkpoint::Checkpoint& checkpoint) {
 }
 
 std::vector<nn::TensorExpectation> expected_tensors(const checkpoint::Checkpoint& checkpoint) {
-  return nn::expected_tensors(configure(checkpoint), family_of(checkpoint).names());
+  const nn::DecoderConfig config = configure(checkpoint);
+  return nn::expected_tensors(config, family_of(checkpoint).names(config));
 }
 
 std::unique_ptr<nn::DecoderModel> load(std::shared_ptr<runtime::MeshDevice> device,
@@ -53,7 +54,7 @@ std::unique_ptr<nn::DecoderModel> load(std::shared_ptr<runtime::MeshDevice> devi
                                  options.random_seed, weight_cache(*device, checkpoint, options),
                                  options.original == nullptr ? std::vector<nn::Tensor>{} : options.original->weights());
   const std::int64_t context = options.context > 0 ? options.context : std::min(config.max_positions, kDefaultContext);
-  return std::make_unique<nn::DecoderModel>(device, config, family_of(checkpoint).names(), weights,
+  return std::make_unique<nn::DecoderModel>(device, config, family_of(checkpoint).names(config), weights,
                                             nn::DecoderModel::Options{.precision = precision,
                                                                       .context = context,
                                                                       .max_users = options.max_users,

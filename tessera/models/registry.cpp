@@ -2,6 +2,7 @@
 #include <array>
 
 #include "tessera/base/error.hpp"
+#include "tessera/models/falcon/falcon.hpp"
 #include "tessera/models/family.hpp"
 #include "tessera/models/llama/llama.hpp"
 #include "tessera/models/mistral/mistral.hpp"
@@ -11,11 +12,12 @@
 namespace tessera::models {
 namespace {
 
-nn::DecoderNames llama_names() {
+nn::DecoderNames llama_names(const nn::DecoderConfig&) {
   return {};
 }
 
 constexpr std::array kFamilies = {
+    Family{"falcon", "FalconForCausalLM", configure_falcon, falcon_names},
     Family{"llama", "LlamaForCausalLM", configure_llama, llama_names},
     Family{"mistral", "MistralForCausalLM", configure_mistral, llama_names},
     Family{"qwen2", "Qwen2ForCausalLM", configure_qwen2, llama_names},

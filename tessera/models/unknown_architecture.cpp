@@ -53,7 +53,8 @@ Difference compare(const Family& family, const checkpoint::Checkpoint& checkpoin
   std::set<std::string> expected;
   std::set<std::string> optional;
   try {
-    for (const nn::TensorExpectation& tensor : nn::expected_tensors(family.configure(config), family.names())) {
+    const nn::DecoderConfig decoder = family.configure(config);
+    for (const nn::TensorExpectation& tensor : nn::expected_tensors(decoder, family.names(decoder))) {
       (tensor.optional ? optional : expected).insert(without_numbers(tensor.name));
     }
   } catch (const base::Error& error) {

@@ -5,8 +5,12 @@
 #include <vector>
 
 #include "tessera/nn/rope.hpp"
+#include "tessera/ops/eltwise/activation.hpp"
 
 namespace tessera::nn {
+
+/// RMS: by the root mean square; LAYER: by mean and variance, with a bias.
+enum class NormKind { RMS, LAYER };
 
 /// What a decoder-only transformer is, in our words: the family's mapping fills it in from config.json.
 struct DecoderConfig {
@@ -19,9 +23,17 @@ struct DecoderConfig {
   std::int64_t kv_heads = 0;      ///< Hkv, divides Hq
   std::int64_t head_dim = 0;      ///< D, even
   std::int64_t max_positions = 0; ///< context that the model was trained for
+  NormKind norm = NormKind::RMS;
   double norm_epsilon = 1e-5;
+  /// Attention and MLP both read the layer's input: x + attention(norm(x)) + mlp(norm(x)). Else one after the other.
+  bool parallel_residual = false;
+  bool mlp_norm = true;  ///< the MLP has a norm of its own; else, in a parallel layer, it reads the attention's
+  bool gated_mlp = true; ///< down(activation(gate) * up); else down(activation(up)), the activation one of GELU's
+  ops::Activation activation = ops::Activation::SILU;
   RopeConfig rope;
   bool tied_embeddings = false; ///< the LM head is the embedding
+  /// The checkpoint holds Q, K and V as one projection: for each KV head its query heads, its key and its value.
+  bool fused_qkv = false;
   bool qkv_bias = false;
   bool o_bias = false;
   bool mlp_bias = false;
@@ -45,7 +57,9 @@ struct DecoderNames {
   std::string q = "self_attn.q_proj";
   std::string k = "self_attn.k_proj";
   std::string v = "self_attn.v_proj";
+  std::string qkv = "self_attn.qkv_proj"; ///< in place of the three where they are fused
   std::string o = "self_attn.o_proj";
+  std::string rotary_frequencies = "self_attn.rotary_emb.inv_freq"; ///< in files of early releases
   std::string post_attention_norm = "post_attention_layernorm";
   std::string gate = "mlp.gate_proj";
   std::string up = "mlp.up_proj";
@@ -59,7 +73,9 @@ struct DecoderNames {
 struct TensorExpectation {
   std::string name;
   std::vector<std::int64_t> shape;
-  bool optional = false; ///< may be absent: a tied LM head that is stored too, buffers that older files carry
+  /// May be absent: a tied LM head that is stored too, buffers that older files carry; the bias of a norm, which then
+  /// is zero, as transformers initialises it.
+  bool optional = false;
 };
 
 /// Every tensor of the model in the checkpoint's names, in the order of use.

@@ -17,11 +17,14 @@ tensor::Tensor named(const tensor::Tensor& x, std::string_view name, Forward&& f
 } // namespace
 
 tensor::Tensor DecoderLayer::forward(const tensor::Tensor& x, const ForwardContext& context) const {
-  tensor::Tensor normed = named(x, "input_norm", [&] { return input_norm.forward(x, context); });
+  const tensor::Tensor normed = named(x, "input_norm", [&] { return input_norm.forward(x, context); });
   const tensor::Tensor attended = named(x, "attention", [&] { return attention.forward(normed, context); });
   const tensor::Tensor residual = ops::add(x, attended);
-  normed = named(x, "post_attention_norm", [&] { return post_attention_norm.forward(residual, context); });
-  const tensor::Tensor expanded = named(x, "mlp", [&] { return mlp.forward(normed, context); });
+  const tensor::Tensor mlp_input =
+      !post_attention_norm.weight.defined() ? normed : named(x, "post_attention_norm", [&] {
+        return post_attention_norm.forward(parallel_residual ? x : residual, context);
+      });
+  const tensor::Tensor expanded = named(x, "mlp", [&] { return mlp.forward(mlp_input, context); });
   return ops::add(residual, expanded);
 }
 

@@ -19,16 +19,25 @@ Tensor DecoderLoader::embedding() const {
                         weights_.format(precision_.embedding, {name}), "embedding", parallel_.residual_sharing());
 }
 
-RmsNorm DecoderLoader::norm(const std::string& name) const {
-  const HostRows vector = weights_.rows(name + ".weight", 1, config_.hidden_size);
-  return {weights_.vector(parallel_.of_chips([&](std::int64_t chip) {
-            return part_of(vector, {0, 1}, parallel_.residual(chip));
-          }),
-                          weights_.format(precision_.norm, {name + ".weight"}), "norm", parallel_.residual_sharing()),
-          static_cast<float>(config_.norm_epsilon)};
+Norm DecoderLoader::norm(const std::string& name) const {
+  const auto vector = [&](const std::string& part, const HostRows& rows) {
+    return weights_.vector(parallel_.of_chips([&](std::int64_t chip) {
+      return part_of(rows, {0, 1}, parallel_.residual(chip));
+    }),
+                           weights_.format(precision_.norm, {name + part}), "norm", parallel_.residual_sharing());
+  };
+  const HostRows weight = weights_.rows(name + ".weight", 1, config_.hidden_size);
+  Norm norm{
+      .kind = config_.norm, .weight = vector(".weight", weight), .epsilon = static_cast<float>(config_.norm_epsilon)};
+  if (config_.norm == NormKind::RMS) return norm;
+  // A bias that the file lacks is zero.
+  const bool stored = weights_.has(name + ".bias");
+  norm.bias = vector(stored ? ".bias" : ".weight",
+                     stored ? weights_.rows(name + ".bias", 1, config_.hidden_size) : zeros_like(weight));
+  return norm;
 }
 
-RmsNorm DecoderLoader::final_norm() const {
+Norm DecoderLoader::final_norm() const {
   return norm(names_.final_norm);
 }
 
@@ -68,24 +77,55 @@ Linear DecoderLoader::row_parallel(const std::string& name, std::int64_t in, con
   return linear;
 }
 
+/// The heads of Q, K or V, and where they stand in the file.
+struct DecoderLoader::Projection {
+  std::string name;
+  std::int64_t heads;
+  bool rotated;
+  std::int64_t stored_heads;                           // of the tensor in the file
+  std::function<std::int64_t(std::int64_t)> stored_at; // number of a head there
+};
+
+std::vector<DecoderLoader::Projection> DecoderLoader::projections(std::int64_t layer) const {
+  const auto name = [&](const std::string& part) { return names_.of_layer(layer, part); };
+  const std::int64_t q = config_.heads;
+  const std::int64_t kv = config_.kv_heads;
+  if (!config_.fused_qkv) {
+    const auto same = [](std::int64_t head) { return head; };
+    return {{name(names_.q), q, true, q, same},
+            {name(names_.k), kv, true, kv, same},
+            {name(names_.v), kv, false, kv, same}};
+  }
+  const std::int64_t group = q / kv;
+  const auto query = [group](std::int64_t head) { return head / group * (group + 2) + head % group; };
+  const auto key = [group](std::int64_t head) { return head * (group + 2) + group; };
+  const auto value = [group](std::int64_t head) { return head * (group + 2) + group + 1; };
+  const std::string fused = name(names_.qkv);
+  return {
+      {fused, q, true, q + 2 * kv, query}, {fused, kv, true, q + 2 * kv, key}, {fused, kv, false, q + 2 * kv, value}};
+}
+
 /// Q, K and V as one projection, Q and K in the interleaved rotary order; each chip has its heads of all three.
 Linear DecoderLoader::wqkv(std::int64_t layer, DataType dtype) const {
-  struct Projection {
-    std::string name;
-    std::int64_t heads;
-    bool rotated;
-  };
-  const Projection projections[] = {{names_.of_layer(layer, names_.q), config_.heads, true},
-                                    {names_.of_layer(layer, names_.k), config_.kv_heads, true},
-                                    {names_.of_layer(layer, names_.v), config_.kv_heads, false}};
+  const std::vector<Projection> projections = this->projections(layer);
   std::vector<HostRows> matrices;
   std::vector<HostRows> biases; // columns as rows: a bias of N values is N rows of one
   std::vector<std::string> matrix_names;
   std::vector<std::string> bias_names;
   for (const Projection& projection : projections) {
-    const std::int64_t width = projection.heads * config_.head_dim;
+    const std::int64_t head_dim = config_.head_dim;
+    const std::int64_t width = projection.stored_heads * head_dim;
     const auto ordered = [&](HostRows rows) {
-      return projection.rotated ? interleave_rotary(std::move(rows), config_.head_dim) : rows;
+      if (projection.stored_heads != projection.heads) {
+        const std::int64_t columns = rows.columns;
+        rows = tensor::pick_rows(
+            std::move(rows), projection.heads * head_dim,
+            [head_dim, stored_at = projection.stored_at](std::int64_t row) {
+              return stored_at(row / head_dim) * head_dim + row % head_dim;
+            },
+            0, columns);
+      }
+      return projection.rotated ? interleave_rotary(std::move(rows), head_dim) : rows;
     };
     matrix_names.push_back(projection.name + ".weight");
     matrices.push_back(ordered(weights_.rows(matrix_names.back(), width, config_.hidden_size)));
@@ -131,10 +171,13 @@ DecoderLayer DecoderLoader::layer(std::int64_t number) const {
       .attention = Attention(
           shape, wqkv(number, formats.wqkv),
           row_parallel(name(names_.o), config_.attention_width(), heads_of_chip, config_.o_bias, formats.wo, "wo")),
-      .post_attention_norm = norm(name(names_.post_attention_norm)),
-      .mlp = {.w1 = column_parallel(name(names_.gate), f, config_.mlp_bias, formats.ff1_3, "w1"),
+      .post_attention_norm = config_.mlp_norm ? norm(name(names_.post_attention_norm)) : Norm(),
+      .mlp = {.w1 = config_.gated_mlp ? column_parallel(name(names_.gate), f, config_.mlp_bias, formats.ff1_3, "w1")
+                                      : Linear(),
               .w3 = column_parallel(name(names_.up), f, config_.mlp_bias, formats.ff1_3, "w3"),
-              .w2 = row_parallel(name(names_.down), f, part_of_mlp, config_.mlp_bias, formats.ff2, "w2")},
+              .w2 = row_parallel(name(names_.down), f, part_of_mlp, config_.mlp_bias, formats.ff2, "w2"),
+              .activation = config_.activation},
+      .parallel_residual = config_.parallel_residual,
   };
 }
 

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "tessera/nn/decoder_config.hpp"
 #include "tessera/nn/decoder_layer.hpp"
@@ -20,11 +21,11 @@ class DecoderLoader {
 
   Tensor embedding() const; ///< [1, 1, V, E] ROW_MAJOR, cut over the hidden width
   DecoderLayer layer(std::int64_t number) const;
-  RmsNorm final_norm() const;
+  Norm final_norm() const;
   Linear lm_head() const; ///< [E, V]
 
  private:
-  RmsNorm norm(const std::string& name) const;
+  Norm norm(const std::string& name) const;
   /// [E, N] from a Linear of `out` outputs, which the chips share.
   Linear column_parallel(const std::string& name, std::int64_t out, bool bias, DataType dtype,
                          std::string_view label) const;
@@ -33,6 +34,8 @@ class DecoderLoader {
   Linear row_parallel(const std::string& name, std::int64_t in, const RangeOfChip& range, bool bias, DataType dtype,
                       std::string_view label) const;
   Linear wqkv(std::int64_t layer, DataType dtype) const;
+  struct Projection;
+  std::vector<Projection> projections(std::int64_t layer) const;
 
   const DecoderConfig& config_;
   const DecoderNames& names_;

@@ -106,7 +106,7 @@ class DecoderModel : public CausalLM {
   RopeTables rope_;
   std::vector<tensor::Tensor> weights_;
   std::vector<DecoderLayer> layers_;
-  RmsNorm final_norm_;
+  Norm final_norm_;
   Linear lm_head_;                           // [E, V]
   std::shared_ptr<const void> weight_cache_; // last: it may be reading the weights until it ends
 };

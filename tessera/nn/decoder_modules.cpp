@@ -157,7 +157,7 @@ DecoderModel::RowsModule DecoderModel::module(std::string_view name) const {
         return norm([&layer](const auto& x, const auto& context) { return layer.input_norm.forward(x, context); });
       if (part == ".attention")
         return block([&layer](const auto& x, const auto& context) { return layer.attention.forward(x, context); });
-      if (part == ".post_attention_norm")
+      if (part == ".post_attention_norm" && config_.mlp_norm)
         return norm(
             [&layer](const auto& x, const auto& context) { return layer.post_attention_norm.forward(x, context); });
       if (part == ".mlp")

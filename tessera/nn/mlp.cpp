@@ -1,14 +1,22 @@
 #include "tessera/nn/mlp.hpp"
 
 #include "tessera/ops/eltwise/binary.hpp"
+#include "tessera/ops/eltwise/unary.hpp"
 
 namespace tessera::nn {
 
 tensor::Tensor Mlp::forward(const tensor::Tensor& x, const ForwardContext& context) const {
-  const tensor::Tensor gate = context.parallel.sum_columns(w1.forward(x, context)); // [1, 1, R, F]
+  return context.parallel.sum_rows(w2.forward(hidden(x, context), context));
+}
+
+tensor::Tensor Mlp::hidden(const tensor::Tensor& x, const ForwardContext& context) const {
+  if (!w1.weight.defined()) {
+    const tensor::Tensor up = context.parallel.sum_columns(w3.forward(x, context));
+    return ops::gelu(up, {.fast_and_approximate_mode = activation == ops::Activation::GELU_TANH});
+  }
+  const tensor::Tensor gate = context.parallel.sum_columns(w1.forward(x, context));
   const tensor::Tensor up = context.parallel.sum_columns(w3.forward(x, context));
-  const tensor::Tensor product = ops::mul(gate, up, {.input_tensor_a_activation = ops::Activation::SILU});
-  return context.parallel.sum_rows(w2.forward(product, context));
+  return ops::mul(gate, up, {.input_tensor_a_activation = activation});
 }
 
 } // namespace tessera::nn

@@ -50,6 +50,10 @@ WeightLoader::WeightLoader(runtime::MeshDevice& device, const checkpoint::Checkp
                 checkpoint.folder().string());
 }
 
+bool WeightLoader::has(const std::string& name) const {
+  return random_seed_ || !checkpoint_.has_weights() || checkpoint_.contains(name);
+}
+
 HostRows WeightLoader::rows(const std::string& name, std::int64_t rows, std::int64_t columns) const {
   if (random_seed_) return random_rows(rows, columns, mix(*random_seed_, name));
   if (!checkpoint_.has_weights()) return {rows, columns, nullptr};

@@ -31,6 +31,8 @@ class WeightLoader {
                DataType stored_dtype, std::optional<std::uint64_t> random_seed = {},
                std::shared_ptr<WeightCache> cache = nullptr, std::vector<Tensor> originals = {});
 
+  /// Whether there is a tensor `name`; random and planned weights always are.
+  bool has(const std::string& name) const;
   /// The tensor `name` as rows x columns (a vector: 1 x columns). Throws IoError when it is absent or has another
   /// shape.
   HostRows rows(const std::string& name, std::int64_t rows, std::int64_t columns) const;

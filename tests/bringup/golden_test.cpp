@@ -62,7 +62,10 @@ TEST_P(GoldenBringup, PassesAgainstTheLiveReference) {
   const auto device = open_device(checkpoint_, "bfp8");
   const Report report = run_against(live, material, *device, checkpoint_, {.all_layers = true});
   EXPECT_TRUE(report.passed()) << to_table(report);
-  for (const StageResult& stage : report.stages) EXPECT_EQ(stage.verdict, Verdict::PASSED) << stage.message;
+  for (const StageResult& stage : report.stages) {
+    const bool needs_chips = stage.name == "data-parallel" || stage.name == "tensor-parallel";
+    EXPECT_EQ(stage.verdict, needs_chips ? Verdict::SKIPPED : Verdict::PASSED) << stage.message;
+  }
 }
 
 TEST_P(GoldenBringup, NamesTheLayerOfAFaultOnARealModel) {

@@ -37,13 +37,28 @@ TEST(DecoderConfigParameters, AreThoseOfPublishedModels) {
             .tied_embeddings = true,
             .qkv_bias = true};
   EXPECT_EQ(config.parameters(), 494'032'768) << "Qwen2.5-0.5B";
+  config = {.vocab_size = 65024,
+            .hidden_size = 4544,
+            .intermediate_size = 18176,
+            .layers = 32,
+            .heads = 71,
+            .kv_heads = 1,
+            .head_dim = 64,
+            .norm = NormKind::LAYER,
+            .parallel_residual = true,
+            .mlp_norm = false,
+            .gated_mlp = false,
+            .tied_embeddings = true,
+            .fused_qkv = true};
+  EXPECT_EQ(config.parameters(), 6'921'720'704) << "Falcon-7B";
 }
 
 TEST(ExpectedTensors, HoldEveryParameterOnce) {
-  for (const DecoderConfig& config : {small_config(), small_config_with_biases()}) {
+  for (const DecoderConfig& config :
+       {small_config(), small_config_with_biases(), parallel_config(true), parallel_config(false)}) {
     std::int64_t total = 0;
     for (const TensorExpectation& tensor : expected_tensors(config, DecoderNames())) {
-      if (!tensor.optional) total += Shape(tensor.shape).volume();
+      if (!tensor.optional || tensor.name.ends_with("norm.bias")) total += Shape(tensor.shape).volume();
     }
     EXPECT_EQ(total, config.parameters());
   }
@@ -65,6 +80,18 @@ TEST(ExpectedTensors, HaveHuggingFacesNamesAndShapes) {
   for (const TensorExpectation& tensor : expected_tensors(small_config(), DecoderNames())) {
     EXPECT_EQ(tensor.optional, tensor.name.ends_with("inv_freq")) << tensor.name;
   }
+}
+
+TEST(ExpectedTensors, FollowTheKindOfLayer) {
+  std::map<std::string, TensorExpectation> tensors;
+  for (const TensorExpectation& tensor : expected_tensors(parallel_config(false), DecoderNames()))
+    tensors.emplace(tensor.name, tensor);
+  using Extents = std::vector<std::int64_t>;
+  EXPECT_EQ(tensors.at("model.layers.1.self_attn.qkv_proj.weight").shape, (Extents{(8 + 2 * 4) * 6, 52}));
+  EXPECT_EQ(tensors.at("model.layers.1.self_attn.qkv_proj.bias").shape, (Extents{(8 + 2 * 4) * 6}));
+  EXPECT_TRUE(tensors.at("model.layers.1.input_layernorm.bias").optional);
+  for (const char* absent : {"self_attn.q_proj.weight", "mlp.gate_proj.weight", "post_attention_layernorm.weight"})
+    EXPECT_FALSE(tensors.contains(std::string("model.layers.1.") + absent)) << absent;
 }
 
 TEST(DecoderNames, PutTheLayersNumberIn) {

@@ -26,11 +26,25 @@ DecoderConfig with_rope(const RopeConfig& rope) {
   config.rope = rope;
   return config;
 }
+DecoderConfig with_gelu_gate() {
+  DecoderConfig config = small_config();
+  config.activation = ops::Activation::GELU;
+  return config;
+}
+DecoderConfig sequential_with_layer_norms() {
+  DecoderConfig config = parallel_config(true);
+  config.parallel_residual = false;
+  return config;
+}
 const std::vector<Variant> kVariants = {
     {"Llama", small_config()},
     {"Window5", small_config_with_window(5)},
     {"Window40", small_config_with_window(40)},
     {"Biases", small_config_with_biases()},
+    {"GeluGate", with_gelu_gate()},
+    {"Parallel", parallel_config(true)},
+    {"ParallelWithOneNorm", parallel_config(false)},
+    {"SequentialWithLayerNorms", sequential_with_layer_norms()},
     {"LinearRope", with_rope({.theta = 10000.0, .linear_factor = 4.0})},
     {"Llama3Rope", with_rope({.theta = 500.0, .llama3 = Llama3RopeScaling{4.0, 1.0, 4.0, 64}})}};
 

@@ -39,6 +39,19 @@ Row NaiveDecoder::linear(const Row& x, const std::string& part) const {
 }
 
 Row NaiveDecoder::norm(const Row& x, const std::string& part) const {
+  if (config_.norm == NormKind::LAYER) {
+    const auto count = static_cast<double>(x.size());
+    double mean = 0;
+    double variance = 0;
+    for (const double value : x) mean += value / count;
+    for (const double value : x) variance += (value - mean) * (value - mean) / count;
+    Row y;
+    for (std::size_t i = 0; i < x.size(); ++i) {
+      const double normed = (x[i] - mean) / std::sqrt(variance + config_.norm_epsilon);
+      y.push_back(normed * model_.weight(part + ".weight").data[i] + model_.weight(part + ".bias").data[i]);
+    }
+    return y;
+  }
   double squares = 0;
   for (const double value : x) squares += value * value;
   const double scale = 1.0 / std::sqrt(squares / static_cast<double>(x.size()) + config_.norm_epsilon);
@@ -63,10 +76,40 @@ Row NaiveDecoder::rotate(const Row& x, std::int64_t heads, std::int64_t position
 }
 
 Row NaiveDecoder::mlp(const Row& x, std::int64_t layer) const {
+  const auto gelu = [](double h) { return h * 0.5 * (1.0 + std::erf(h / std::sqrt(2.0))); };
+  if (!config_.gated_mlp) {
+    Row hidden = linear(x, name(layer, "mlp.up_proj"));
+    for (double& h : hidden) h = gelu(h);
+    return linear(hidden, name(layer, "mlp.down_proj"));
+  }
   Row gate = linear(x, name(layer, "mlp.gate_proj"));
   const Row up = linear(x, name(layer, "mlp.up_proj"));
-  for (std::size_t i = 0; i < gate.size(); ++i) gate[i] = gate[i] / (1.0 + std::exp(-gate[i])) * up[i];
+  for (std::size_t i = 0; i < gate.size(); ++i) {
+    const bool silu = config_.activation == ops::Activation::SILU;
+    gate[i] = (silu ? gate[i] / (1.0 + std::exp(-gate[i])) : gelu(gate[i])) * up[i];
+  }
   return linear(gate, name(layer, "mlp.down_proj"));
+}
+
+NaiveDecoder::Qkv NaiveDecoder::project(const Row& x, std::int64_t layer) const {
+  if (!config_.fused_qkv) {
+    return {linear(x, name(layer, "self_attn.q_proj")), linear(x, name(layer, "self_attn.k_proj")),
+            linear(x, name(layer, "self_attn.v_proj"))};
+  }
+  const Row fused = linear(x, name(layer, "self_attn.qkv_proj"));
+  const std::int64_t group = config_.heads / config_.kv_heads;
+  Qkv result;
+  auto from = fused.begin();
+  for (std::int64_t kv_head = 0; kv_head < config_.kv_heads; ++kv_head) {
+    const auto take = [&](Row& to, std::int64_t heads) {
+      to.insert(to.end(), from, from + heads * config_.head_dim);
+      from += heads * config_.head_dim;
+    };
+    take(result.q, group);
+    take(result.k, 1);
+    take(result.v, 1);
+  }
+  return result;
 }
 
 std::vector<Row> NaiveDecoder::attention(const std::vector<Row>& x, std::int64_t layer) const {
@@ -79,9 +122,10 @@ std::vector<Row> NaiveDecoder::attention(const std::vector<Row>& x, std::int64_t
   std::vector<Row> result;
   for (std::size_t position = 0; position < x.size(); ++position) {
     const auto at = static_cast<std::int64_t>(position);
-    const Row q = rotate(linear(x[position], name(layer, "self_attn.q_proj")), config_.heads, at);
-    keys.push_back(rotate(linear(x[position], name(layer, "self_attn.k_proj")), config_.kv_heads, at));
-    values.push_back(linear(x[position], name(layer, "self_attn.v_proj")));
+    const Qkv projected = project(x[position], layer);
+    const Row q = rotate(projected.q, config_.heads, at);
+    keys.push_back(rotate(projected.k, config_.kv_heads, at));
+    values.push_back(projected.v);
     Row mixed(heads * head_dim, 0.0);
     const std::size_t first = window > 0 && position + 1 > window ? position + 1 - window : 0;
     for (std::size_t head = 0; head < heads; ++head) {
@@ -114,8 +158,10 @@ HostTensor NaiveDecoder::logits(const std::vector<std::int32_t>& ids, HiddenStat
     for (const Row& row : x) normed.push_back(norm(row, name(layer, "input_layernorm")));
     const std::vector<Row> attended = attention(normed, layer);
     for (std::size_t i = 0; i < x.size(); ++i) {
-      x[i] = sum(x[i], attended[i]);
-      x[i] = sum(x[i], mlp(norm(x[i], name(layer, "post_attention_layernorm")), layer));
+      const Row attended_sum = sum(x[i], attended[i]);
+      const Row& before = config_.parallel_residual ? x[i] : attended_sum;
+      const Row mlp_input = config_.mlp_norm ? norm(before, name(layer, "post_attention_layernorm")) : normed[i];
+      x[i] = sum(attended_sum, mlp(mlp_input, layer));
     }
     if (hidden_states != nullptr) hidden_states->push_back(as_tensor(x));
   }

@@ -8,7 +8,7 @@
 namespace tessera::nn {
 
 /// The decoder written from its definition in double precision, token by token, on the checkpoint's own tensors: rotary
-/// embedding in the half-split order of the file, no fused projections, no cache but lists of keys and values.
+/// embedding in the half-split order of the file, no projections fused by us, no cache but lists of keys and values.
 class NaiveDecoder {
  public:
   using Row = std::vector<double>;
@@ -29,6 +29,12 @@ class NaiveDecoder {
 
  private:
   Row linear(const Row& x, const std::string& name) const;
+  struct Qkv {
+    Row q;
+    Row k;
+    Row v;
+  };
+  Qkv project(const Row& x, std::int64_t layer) const;
   std::string name(std::int64_t layer, const std::string& part) const { return DecoderNames().of_layer(layer, part); }
 
   const SmallDecoder& model_;

@@ -23,6 +23,10 @@ DecoderConfig small_config_with_window(std::int64_t window);
 /// in all projections.
 DecoderConfig odd_config();
 
+/// Falcon's kind: layer norms, a fused QKV projection, an MLP without a gate beside the attention, biases; the MLP's
+/// norm its own or the attention's. Widths that no number of chips divides.
+DecoderConfig parallel_config(bool mlp_norm);
+
 /// A board of Wormhole chips in a mesh of this shape.
 BoardSpec mesh_board(std::int64_t rows, std::int64_t columns);
 

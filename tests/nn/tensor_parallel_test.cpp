@@ -61,20 +61,39 @@ TEST_P(OnMesh, PrefillAndDecodeGiveTheLogitsOfTheDefinition) {
   }
 }
 
+TEST_P(OnMesh, ParallelLayersWithLayerNormsGiveTheLogitsOfTheDefinition) {
+  for (const bool mlp_norm : {true, false}) {
+    const SmallDecoder small(parallel_config(mlp_norm));
+    const auto model = load(small, GetParam(), 1);
+    const auto ids = random_ids(40, 3);
+    const HostTensor expected = NaiveDecoder(small).logits(ids);
+    EXPECT_LE(largest_difference(model->prefill(0, ids, LogitsRows::ALL, nullptr), expected), kFullTolerance);
+    for (std::int32_t position = 0; position < 40; ++position) {
+      const HostTensor logits = model->decode(std::span(ids).subspan(static_cast<std::size_t>(position), 1),
+                                              std::span(&position, 1), nullptr);
+      EXPECT_LE(largest_difference(logits, row_of(expected, position)), kFullTolerance) << position;
+    }
+  }
+}
+
 TEST_P(OnMesh, EveryModuleByItselfEqualsThatOfOneChip) {
-  const SmallDecoder small(odd_config());
-  const auto one = small.load("full", 3);
-  const auto model = load(small, GetParam(), 3);
-  for (const std::string& name : model->module_names()) {
-    for (const Phase phase : {Phase::DECODE, Phase::PREFILL}) {
-      const std::int64_t width = name.ends_with(".rope") ? 48 : 52;
-      HostTensor x = random_values({4, 9, width}, 5);
-      if (name == "embedding") {
-        const auto ids = random_ids(36, 4);
-        x = {{4, 9}, {ids.begin(), ids.end()}};
+  for (const DecoderConfig& config : {odd_config(), parallel_config(true), parallel_config(false)}) {
+    const SmallDecoder small(config);
+    const auto one = small.load("full", 3);
+    const auto model = load(small, GetParam(), 3);
+    EXPECT_EQ(model->module_names(), one->module_names());
+    for (const std::string& name : model->module_names()) {
+      for (const Phase phase : {Phase::DECODE, Phase::PREFILL}) {
+        const std::int64_t width = name.ends_with(".rope") ? 48 : 52;
+        HostTensor x = random_values({4, 9, width}, 5);
+        if (name == "embedding") {
+          const auto ids = random_ids(36, 4);
+          x = {{4, 9}, {ids.begin(), ids.end()}};
+        }
+        EXPECT_LE(largest_difference(model->run_module(name, x, phase), one->run_module(name, x, phase)),
+                  kFullTolerance)
+            << name << (phase == Phase::DECODE ? " in decode" : " in prefill");
       }
-      EXPECT_LE(largest_difference(model->run_module(name, x, phase), one->run_module(name, x, phase)), kFullTolerance)
-          << name << (phase == Phase::DECODE ? " in decode" : " in prefill");
     }
   }
 }
