@@ -116,8 +116,8 @@ TEST(BankAllocator, KeepsUsageAndPeaksByKind) {
   const BankAllocator::Usage& usage = dram.usage();
   EXPECT_EQ(usage.used_bytes, 4 * 64);
   EXPECT_EQ(usage.peak_bytes, 4 * 96);
-  EXPECT_THAT(usage.used_by_kind, testing::ElementsAre(0, 4 * 32, 4 * 32, 0));
-  EXPECT_THAT(usage.peak_by_kind, testing::ElementsAre(4 * 64, 4 * 32, 4 * 32, 0));
+  EXPECT_THAT(usage.used_by_kind, testing::ElementsAre(0, 4 * 32, 4 * 32, 0, 0));
+  EXPECT_THAT(usage.peak_by_kind, testing::ElementsAre(4 * 64, 4 * 32, 4 * 32, 0, 0));
   dram.free(cache);
   EXPECT_EQ(usage.used_by_kind[1], 0);
   EXPECT_EQ(usage.peak_by_kind[1], 4 * 32);
