@@ -182,8 +182,8 @@ struct Kernels {
                                    const ConstTiles& w, std::int64_t first_column, std::int64_t columns,
                                    float* out) noexcept;
 
-  /// One tile of k of a matmul as the card computes it, bit for bit: dst[i * dst_stride + j] += in0[i * in0_stride + k] *
-  /// in1[k * 32 + j] for i < rows, j and k < 32, by numerics::matmul_tile. All are fp32 patterns, operands as source
+  /// One tile of k of a matmul as the card computes it, bit for bit: dst[i * dst_stride + j] += in0[i * in0_stride + k]
+  /// * in1[k * 32 + j] for i < rows, j and k < 32, by numerics::matmul_tile. All are fp32 patterns, operands as source
   /// registers hold them.
   void (*matrix_unit_tile)(const MatrixUnitMode& mode, const std::uint32_t* in0, std::int64_t in0_stride,
                            std::int64_t rows, const std::uint32_t* in1, std::uint32_t* dst,
