@@ -41,6 +41,7 @@ class Group {
     for (std::size_t user = 0; user < sequences_.size(); ++user) {
       const auto length = static_cast<std::int64_t>(sequences_[user].size());
       longest = std::max(longest, length);
+      model_.begin_sequence(static_cast<std::int64_t>(user), length);
       const std::int64_t prefilled = std::min(length, options_.prefill_positions);
       if (prefilled == 0) continue;
       prefill(user, prefilled);
