@@ -69,7 +69,7 @@ TEST_P(PlantedFault, FailsItsStageNamingTheModule) {
 
 INSTANTIATE_TEST_SUITE_P(
     Stages, PlantedFault,
-    ::testing::ValuesIn(std::vector{
+    ::testing::Values(
         Planted{{Path::DECODE_MODULE, "layers.1.mlp"}, {"decode-modules"}, "layers.1.mlp"},
         Planted{{Path::DECODE_MODULE, "embedding"}, {"decode-modules"}, "embedding"},
         Planted{{Path::DECODE_MODULE, "layers.0.input_norm"}, {"decode-modules"}, "layers.0.input_norm"},
@@ -91,7 +91,7 @@ INSTANTIATE_TEST_SUITE_P(
         Planted{{Path::PREFILL, "layers.2"}, {"full-model", "teacher-forcing"}, "prefill layers.2"},
         Planted{{Path::PREFILL_LAST, "logits"}, {"generation"}, "prompt 1"},
         Planted{{Path::TRACED, "logits"}, {"trace-and-queues"}, "traced"},
-        Planted{{Path::TWO_QUEUES, "logits"}, {"trace-and-queues"}, "two queues"}}));
+        Planted{{Path::TWO_QUEUES, "logits"}, {"trace-and-queues"}, "two queues"}));
 
 TEST(Stages, DecodeFaultIsNamedByEachStageThatMeetsIt) {
   Bench bench({Path::DECODE, "layers.1"});
@@ -213,13 +213,13 @@ TEST_P(PlantedFaultInAForm, FailsItsStageAlone) {
 
 INSTANTIATE_TEST_SUITE_P(
     Faults, PlantedFaultInAForm,
-    ::testing::ValuesIn(std::vector{
-        PlantedInForm{false, {Path::DECODE_MODULE, "layers.1.mlp"}, "dp 2: layers.1.mlp"},
-        PlantedInForm{false, {Path::DECODE_MODULE, "lm_head", Fault::Kind::SCALE}, "dp 2: lm_head"},
-        PlantedInForm{false, {Path::DECODE, "logits", Fault::Kind::SCALE}, "dp 2: logits"},
-        PlantedInForm{true, {Path::DECODE_MODULE, "layers.0.attention"}, "tp 2: layers.0.attention"},
-        PlantedInForm{true, {Path::PREFILL_MODULE, "layers.2", Fault::Kind::THROW}, "tp 2: layers.2 in prefill"},
-        PlantedInForm{true, {Path::PREFILL, "logits"}, "tp 2: logits"}}));
+    ::testing::Values(PlantedInForm{false, {Path::DECODE_MODULE, "layers.1.mlp"}, "dp 2: layers.1.mlp"},
+                      PlantedInForm{false, {Path::DECODE_MODULE, "lm_head", Fault::Kind::SCALE}, "dp 2: lm_head"},
+                      PlantedInForm{false, {Path::DECODE, "logits", Fault::Kind::SCALE}, "dp 2: logits"},
+                      PlantedInForm{true, {Path::DECODE_MODULE, "layers.0.attention"}, "tp 2: layers.0.attention"},
+                      PlantedInForm{
+                          true, {Path::PREFILL_MODULE, "layers.2", Fault::Kind::THROW}, "tp 2: layers.2 in prefill"},
+                      PlantedInForm{true, {Path::PREFILL, "logits"}, "tp 2: logits"}));
 
 } // namespace
 } // namespace tessera::bringup

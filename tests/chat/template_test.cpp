@@ -119,6 +119,33 @@ TEST(Template, NamesWhatIsNotBuilt) {
   EXPECT_THAT(rendering("{{ cycler(1) }}"), ThrowsMessage<base::Unsupported>(HasSubstr("the function cycler")));
 }
 
+// Sources that end early, or have lost a character: either templates or errors of ours.
+TEST(Template, AMangledTemplateIsAnErrorAtWorst) {
+  const std::string source =
+      "{% macro m(a, b=1) -%} {{ a | default('x') ~ b }} {%- endmacro %}{% set ns = namespace(n=0) %}\n"
+      "{%- for k, v in d.items() if v is not none %}{% if loop.first and k in ['a', \"b\"] %}{{ m(k, b=v[0:2]) }}\n"
+      "{% elif not v.x == 3 // 2 %}{% set ns.n = ns.n + 1 %}{% else %}{{ {'a': (1, 2)}['a'][-1] }}{% endif %}"
+      "{# c #}{% endfor %}{{ ns.n if ns.n > 0 else 'none' }}";
+  const Value variables = Value::from_json({{"d", {{"a", {1, 2, 3}}, {"b", nullptr}, {"c", {{"x", 1}}}}}});
+  const auto run = [&](const std::string& text) {
+    try {
+      Template::parse(text).render(variables);
+    } catch (const base::Error&) {
+      return; // says what is wrong
+    }
+  };
+  EXPECT_NO_THROW(Template::parse(source).render(variables));
+  for (std::size_t i = 0; i < source.size(); ++i) {
+    EXPECT_NO_THROW(run(source.substr(0, i))) << i;
+    EXPECT_NO_THROW(run(source.substr(0, i) + source.substr(i + 1))) << i;
+    for (const char c : {'(', '}', '%', '|', '\'', '0', '[', 'n'}) {
+      std::string changed = source;
+      changed[i] = c;
+      EXPECT_NO_THROW(run(changed)) << i << " " << c;
+    }
+  }
+}
+
 TEST(Template, NamesTheLineOfAMistake) {
   const auto parsing = [](std::string source) { return [source] { Template::parse(source); }; };
   using base::InvalidArgument;

@@ -88,6 +88,7 @@ Beginnings beginnings(const StageContext& context) {
     const ReferenceOutput* expected = context.reference().sequence(text);
     if (expected == nullptr || expected->first_position(text.size()) > 0) continue;
     texts.lengths.push_back(text.size());
+    texts.options.whole_lengths.push_back(static_cast<std::int64_t>(text.size()));
     texts.expected.push_back(expected);
     texts.ids.emplace_back(
         text.begin(), text.begin() + static_cast<std::ptrdiff_t>(std::min<std::size_t>(
