@@ -18,6 +18,7 @@ struct Command {
 };
 
 Command bringup_command();
+Command chat_command();
 Command generate_command();
 Command forward_command();
 Command tokenize_command();
@@ -26,6 +27,7 @@ Command plan_command();
 Command bench_command();
 Command profile_command();
 Command devices_command();
+Command models_command();
 
 /// All subcommands, in the order of --help.
 std::vector<Command> all_commands();

@@ -108,38 +108,57 @@ std::map<Ids, ReferenceOutput> read_sequences(const Source& source, const std::v
   return sequences;
 }
 
-/// How a family's published code names the modules of a layer.
+/// How a family's published code names the modules of a layer. nullptr: the family has none.
 struct ModuleNames {
   const char* layers;
   const char* input_norm;
   const char* attention;
+  const char* attention_output_norm;
   const char* mlp_norm;
+  const char* mlp;
+  const char* mlp_output_norm;
   bool parallel_residual; // the MLP's norm reads the layer's input
 };
+/// Gemma 2 first: its post_attention_layernorm is another module than Llama's.
 constexpr ModuleNames kModuleNames[] = {
-    {"model.layers.", "input_layernorm", "self_attn", "post_attention_layernorm", false},
-    {"transformer.h.", "ln_attn", "self_attention", "ln_mlp", true},
-    {"transformer.h.", "input_layernorm", "self_attention", "post_attention_layernorm", false},
+    {"model.layers.", "input_layernorm", "self_attn", "post_attention_layernorm", "pre_feedforward_layernorm", "mlp",
+     "post_feedforward_layernorm", false},
+    {"model.layers.", "input_layernorm", "self_attn", nullptr, "post_attention_layernorm", "mlp", nullptr, false},
+    {"model.layers.", "input_layernorm", "self_attn", nullptr, "post_attention_layernorm", "block_sparse_moe", nullptr,
+     false},
+    {"transformer.h.", "ln_attn", "self_attention", nullptr, "ln_mlp", "mlp", nullptr, true},
+    {"transformer.h.", "input_layernorm", "self_attention", nullptr, "post_attention_layernorm", "mlp", nullptr, false},
+    {"transformer.h.", "ln_1", "attn", nullptr, "ln_2", "mlp", nullptr, false},
 };
 
-/// Adds the modules of layer `ours` whose tensors the file has under `names`; `x` is the layer's input.
-void read_layer(const Source& source, const ModuleNames& names, std::int64_t layer, const HostTensor& x,
+/// Adds the modules of layer `ours` whose tensors the file has under `names`; `x` is the layer's input. False when the
+/// file names that layer's modules otherwise.
+bool read_layer(const Source& source, const ModuleNames& names, std::int64_t layer, const HostTensor& x,
                 std::map<std::string, ModuleCase>& cases) {
   const std::string ours = fmt::format("layers.{}", layer);
   const auto named = [&](const char* part) { return fmt::format("{}{}.{}", names.layers, layer, part); };
-  const auto has = [&](const char* part) { return source.has(named(part)); };
+  const auto has = [&](const char* part) { return part != nullptr && source.has(named(part)); };
   const auto output = [&](const char* part) { return source.values(named(part), 3); };
+  if (names.mlp_output_norm != nullptr && !has(names.mlp_norm)) return false;
   if (has(names.input_norm)) {
     cases[ours + ".input_norm"] = {x, output(names.input_norm)};
     if (has(names.attention)) cases[ours + ".attention"] = {output(names.input_norm), output(names.attention)};
   }
-  if (!has(names.mlp_norm)) return;
+  const char* attended = names.attention;
+  if (has(names.attention_output_norm) && has(names.attention)) {
+    cases[ours + ".attention_output_norm"] = {output(names.attention), output(names.attention_output_norm)};
+    attended = names.attention_output_norm;
+  }
+  if (!has(names.mlp_norm)) return false;
   if (names.parallel_residual) {
     cases[ours + ".post_attention_norm"] = {x, output(names.mlp_norm)};
-  } else if (has(names.attention)) {
-    cases[ours + ".post_attention_norm"] = {sum_of(x, output(names.attention)), output(names.mlp_norm)};
+  } else if (has(attended)) {
+    cases[ours + ".post_attention_norm"] = {sum_of(x, output(attended)), output(names.mlp_norm)};
   }
-  if (has("mlp")) cases[ours + ".mlp"] = {output(names.mlp_norm), output("mlp")};
+  if (!has(names.mlp)) return false;
+  cases[ours + ".mlp"] = {output(names.mlp_norm), output(names.mlp)};
+  if (has(names.mlp_output_norm)) cases[ours + ".mlp_output_norm"] = {output(names.mlp), output(names.mlp_output_norm)};
+  return true;
 }
 
 /// Inputs and outputs of all modules that follow from the tensors in the file.
@@ -153,7 +172,8 @@ std::map<std::string, ModuleCase> read_modules(const Source& source, const std::
   for (; has_state(layers + 1); ++layers) {
     const std::string ours = fmt::format("layers.{}", layers);
     cases[ours] = {state(layers), state(layers + 1)};
-    for (const ModuleNames& names : kModuleNames) read_layer(source, names, layers, state(layers), cases);
+    std::any_of(std::begin(kModuleNames), std::end(kModuleNames),
+                [&](const ModuleNames& names) { return read_layer(source, names, layers, state(layers), cases); });
   }
   if (source.has("final_norm")) {
     const HostTensor norm = source.values("final_norm", 3);

@@ -59,11 +59,12 @@ nn::CausalLM& LiveReference::model() {
 }
 
 std::optional<nn::CausalLMInfo> LiveReference::info() {
-  const TensorMap result = cache_.get("facts", [&] {
+  const TensorMap result = cache_.get("facts of the model", [&] {
     const nn::CausalLMInfo& info = model().info();
-    HostTensor sizes{{5}, {}};
+    HostTensor sizes{{7}, {}};
     for (const std::int64_t size :
-         {info.layers, info.hidden_size, info.vocab_size, info.attention_width, std::int64_t{info.mlp_norm}}) {
+         {info.layers, info.hidden_size, info.vocab_size, info.attention_width, std::int64_t{info.mlp_norm},
+          std::int64_t{info.output_norms}, std::int64_t{info.rope}}) {
       sizes.data.push_back(static_cast<float>(size));
     }
     return TensorMap{{"sizes", sizes}};
@@ -75,6 +76,8 @@ std::optional<nn::CausalLMInfo> LiveReference::info() {
   info.vocab_size = size(2);
   info.attention_width = size(3);
   info.mlp_norm = size(4) != 0;
+  info.output_norms = size(5) != 0;
+  info.rope = size(6) != 0;
   return info;
 }
 

@@ -22,6 +22,12 @@ const json* ConfigReader::find(const std::string& key) const {
   return found == config_->end() || found->is_null() ? nullptr : &*found;
 }
 
+bool ConfigReader::is_null(const std::string& key) const {
+  known_->insert(key);
+  const auto found = config_->find(key);
+  return found != config_->end() && found->is_null();
+}
+
 void ConfigReader::reject(const std::string& key, const std::string& requirement) const {
   const json* value = find(key);
   throw base::InvalidArgument(fmt::format("[config] {}{} must be {}; received {}; {} {}", prefix_, key, requirement,

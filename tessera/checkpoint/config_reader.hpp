@@ -35,6 +35,8 @@ class ConfigReader {
 
   /// True when the key is there and not null. Marks it as known.
   bool has(const std::string& key) const { return find(key) != nullptr; }
+  /// True when the key is there and null, for keys where that means something else than absence. Marks it as known.
+  bool is_null(const std::string& key) const;
 
   std::int64_t integer(const std::string& key, IntegerRange range) const;
   std::int64_t integer_or(const std::string& key, std::int64_t fallback, IntegerRange range) const;

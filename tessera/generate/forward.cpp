@@ -24,8 +24,8 @@ void copy_row(const HostTensor& from, std::int64_t from_row, HostTensor& to, std
 class Group {
  public:
   Group(nn::CausalLM& model, std::span<const std::vector<std::int32_t>> sequences, std::span<SequenceOutput> outputs,
-        const ForwardOptions& options)
-      : model_(model), sequences_(sequences), outputs_(outputs), options_(options) {
+        const ForwardOptions& options, std::size_t first)
+      : model_(model), sequences_(sequences), outputs_(outputs), options_(options), first_(first) {
     const nn::CausalLMInfo& info = model.info();
     for (std::size_t i = 0; i < sequences.size(); ++i) {
       const auto length = static_cast<std::int64_t>(sequences[i].size());
@@ -41,6 +41,8 @@ class Group {
     for (std::size_t user = 0; user < sequences_.size(); ++user) {
       const auto length = static_cast<std::int64_t>(sequences_[user].size());
       longest = std::max(longest, length);
+      const auto& whole = options_.whole_lengths;
+      model_.begin_sequence(static_cast<std::int64_t>(user), whole.empty() ? length : whole[first_ + user]);
       const std::int64_t prefilled = std::min(length, options_.prefill_positions);
       if (prefilled == 0) continue;
       prefill(user, prefilled);
@@ -94,6 +96,7 @@ class Group {
   std::span<const std::vector<std::int32_t>> sequences_;
   std::span<SequenceOutput> outputs_;
   const ForwardOptions& options_;
+  std::size_t first_; // of these sequences among all
 };
 
 HostTensor stack_tensors(std::vector<HostTensor> parts) {
@@ -126,6 +129,9 @@ std::vector<SequenceOutput> forward(nn::CausalLM& model, std::span<const std::ve
   const nn::CausalLMInfo& info = model.info();
   base::require(options.prefill_positions >= 0, "[forward] prefill_positions must be at least 0; received {}",
                 options.prefill_positions);
+  base::require(options.whole_lengths.empty() || options.whole_lengths.size() == sequences.size(),
+                "[forward] whole_lengths must be given for each of {} sequences, or none; received {}",
+                sequences.size(), options.whole_lengths.size());
   std::int64_t total = 0;
   for (std::size_t i = 0; i < sequences.size(); ++i) {
     check_sequence(info, sequences[i], fmt::format("sequence {}", i));
@@ -140,7 +146,8 @@ std::vector<SequenceOutput> forward(nn::CausalLM& model, std::span<const std::ve
   const auto group_size = static_cast<std::size_t>(info.max_users);
   for (std::size_t first = 0; first < sequences.size(); first += group_size) {
     const std::size_t count = std::min(group_size, sequences.size() - first);
-    Group(model, sequences.subspan(first, count), std::span(outputs).subspan(first, count), options).run(advance);
+    Group(model, sequences.subspan(first, count), std::span(outputs).subspan(first, count), options, first)
+        .run(advance);
   }
   return outputs;
 }

@@ -24,6 +24,9 @@ struct ForwardOptions {
   /// kAll: prefill alone. 0: decode alone.
   std::int64_t prefill_positions = kAll;
   bool hidden_states = false;
+  /// Positions of the whole sequences that these are the beginnings of, one for each; empty: these are whole
+  /// (CausalLM::begin_sequence).
+  std::vector<std::int64_t> whole_lengths = {};
   /// Called after each prefill and each decode step: positions done, positions in all. May throw to stop the work.
   std::function<void(std::int64_t, std::int64_t)> progress;
 };

@@ -48,13 +48,14 @@ void Generator::prefill(std::size_t slot) {
   const std::size_t number = next_waiting_++;
   const Waiting& waiting = requests_[number];
   const auto start = Clock::now();
+  const auto length = static_cast<std::int64_t>(waiting.request.prompt_ids.size());
+  model_.begin_sequence(static_cast<std::int64_t>(slot),
+                        std::min(length + waiting.request.max_tokens, model_.info().context));
   const auto logits = model_.prefill(static_cast<std::int64_t>(slot), waiting.request.prompt_ids, nn::LogitsRows::LAST,
                                      nullptr); // [1, V]
   users_changed_ = true;
-  users_[slot] = User{.request = number,
-                      .sampler = waiting.sampler,
-                      .max_tokens = waiting.request.max_tokens,
-                      .position = static_cast<std::int64_t>(waiting.request.prompt_ids.size())};
+  users_[slot] =
+      User{.request = number, .sampler = waiting.sampler, .max_tokens = waiting.request.max_tokens, .position = length};
   const std::int32_t id = users_[slot]->sampler.sample(logits.row(0), users_[slot]->position - 1);
   users_[slot]->first_token = Clock::now();
   generations_[number].time_to_first_token_s = seconds_since(start);

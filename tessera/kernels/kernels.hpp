@@ -43,6 +43,8 @@ struct AttentionBlock {
   const std::int32_t* first = nullptr; ///< [rows]: row i attends to keys first[i] <= j < last[i] of the block
   const std::int32_t* last = nullptr;  ///< [rows]
   float scale = 1.0F;
+  float softcap = 0.0F;        ///< a scaled score s becomes softcap * tanh(s / softcap); 0: it stays
+  const float* bias = nullptr; ///< [rows, 32], added to the scores last; null: none
 };
 
 /// Most keys in one block of attention_bf16.
@@ -84,8 +86,10 @@ struct PackedAttention {
   const std::int32_t* first = nullptr; ///< [rows]: row i attends to keys first[i] <= j < last[i]; null: to all
   const std::int32_t* last = nullptr;  ///< [rows]
   float scale = 1.0F;
-  Lines ask_with_keys;   ///< asked for while the queries meet the keys
-  Lines ask_with_values; ///< and while they meet the values
+  float softcap = 0.0F;        ///< as in AttentionBlock
+  const float* bias = nullptr; ///< [rows, kAttentionKeys]; null: none
+  Lines ask_with_keys;         ///< asked for while the queries meet the keys
+  Lines ask_with_values;       ///< and while they meet the values
 };
 
 /// How the card's matrix unit multiplies (numerics::MatrixUnit).
@@ -209,6 +213,8 @@ struct Kernels {
   void (*gelu)(const float* x, std::int64_t count, float* out) noexcept;
   /// Its approximation x / 2 (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))), within 2^-22 |x|. out may be x.
   void (*gelu_tanh)(const float* x, std::int64_t count, float* out) noexcept;
+  /// out = cap * tanh(x / cap), within 2^-22 cap; out may be x.
+  void (*softcap)(const float* x, float cap, std::int64_t count, float* out) noexcept;
   /// out = a + b; out may be a or b.
   void (*add)(const float* a, const float* b, std::int64_t count, float* out) noexcept;
   /// out = a * b; out may be a or b.

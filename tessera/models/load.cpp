@@ -30,7 +30,7 @@ nn::DecoderConfig configure(const checkpoint::Checkpoint& checkpoint) {
 
 std::vector<nn::TensorExpectation> expected_tensors(const checkpoint::Checkpoint& checkpoint) {
   const nn::DecoderConfig config = configure(checkpoint);
-  return nn::expected_tensors(config, family_of(checkpoint).names(config));
+  return nn::expected_tensors(config, names_in(checkpoint, config));
 }
 
 std::unique_ptr<nn::DecoderModel> load(std::shared_ptr<runtime::MeshDevice> device,
@@ -54,7 +54,7 @@ std::unique_ptr<nn::DecoderModel> load(std::shared_ptr<runtime::MeshDevice> devi
                                  options.random_seed, weight_cache(*device, checkpoint, options),
                                  options.original == nullptr ? std::vector<nn::Tensor>{} : options.original->weights());
   const std::int64_t context = options.context > 0 ? options.context : std::min(config.max_positions, kDefaultContext);
-  return std::make_unique<nn::DecoderModel>(device, config, family_of(checkpoint).names(config), weights,
+  return std::make_unique<nn::DecoderModel>(device, config, names_in(checkpoint, config), weights,
                                             nn::DecoderModel::Options{.precision = precision,
                                                                       .context = context,
                                                                       .max_users = options.max_users,

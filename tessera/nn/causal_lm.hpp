@@ -19,7 +19,7 @@ enum class Phase { DECODE, PREFILL };
 
 /// What callers need to know of a model.
 struct CausalLMInfo {
-  std::string family; ///< "falcon", "llama", "mistral", "qwen2"
+  std::string family; ///< "falcon", "llama", ...: models::families()
   std::int64_t layers = 0;
   std::int64_t hidden_size = 0;     ///< E
   std::int64_t vocab_size = 0;      ///< V
@@ -27,6 +27,8 @@ struct CausalLMInfo {
   std::int64_t context = 0;         ///< positions that the KV cache holds for each user
   std::int64_t max_users = 0;       ///< users that decode can take at once
   bool mlp_norm = true;             ///< layers have a norm of the MLP's own, the module post_attention_norm
+  bool output_norms = false;        ///< and norms of the outputs: attention_output_norm and mlp_output_norm
+  bool rope = true;                 ///< heads are turned: the module rope
 };
 
 /// Which rows of the final hidden state go through the LM head.
@@ -51,6 +53,11 @@ class CausalLM {
 
   virtual const CausalLMInfo& info() const = 0;
 
+  /// Says how many positions the next sequence of a user will have in all, its prompt and what is generated. Models
+  /// whose rotary embedding depends on the length choose by it, once for the whole sequence; without it, and where the
+  /// prompt is longer, by the prompt's length. A sequence begins with a prefill, or with a decode at position 0.
+  virtual void begin_sequence(std::int64_t /*user*/, std::int64_t /*length*/) {}
+
   /// Runs a prompt [S] of one user at positions 0..S-1 and leaves its keys and values in the user's cache, replacing
   /// what was there. Returns logits: [1, V] for LAST, [S, V] for ALL. `hidden_states`, when given, is replaced.
   virtual HostTensor prefill(std::int64_t user, std::span<const std::int32_t> ids, LogitsRows rows,
@@ -73,10 +80,11 @@ class CausalLM {
   /// Runs one module by itself on B sequences of S positions: x [B, S, width] -> [B, S, width of the output].
   ///
   /// Modules: "embedding" (x is [B, S], token ids as floats), "layers.N.input_norm", "layers.N.rope" (the rotary
-  /// embedding of the query heads, x [B, S, Hq*D] in Hugging Face's half-split order), "layers.N.attention" (with the
-  /// output projection, without the residual), "layers.N.post_attention_norm" (the MLP's, where it has its own),
-  /// "layers.N.mlp", "layers.N" (a whole decoder layer), "final_norm", "lm_head" (-> [B, S, V]). In DECODE the
-  /// positions are fed one after the other, B users at a time (B <= max_users), attention through the KV cache; in
+  /// embedding of the query heads, where there is one, x [B, S, Hq*D] in Hugging Face's half-split order),
+  /// "layers.N.attention" (with the output projection, without the residual), "layers.N.attention_output_norm" (where
+  /// there is one), "layers.N.post_attention_norm" (the MLP's, where it has its own), "layers.N.mlp",
+  /// "layers.N.mlp_output_norm", "layers.N" (a whole decoder layer), "final_norm", "lm_head" (-> [B, S, V]). In DECODE
+  /// the positions are fed one after the other, B users at a time (B <= max_users), attention through the KV cache; in
   /// PREFILL sequence by sequence. Overwrites the users' caches. Throws InvalidArgument for an unknown name.
   virtual HostTensor run_module(std::string_view name, const HostTensor& x, Phase phase) = 0;
 

@@ -90,6 +90,12 @@ DataParallel::DataParallel(std::vector<std::unique_ptr<DecoderModel>> copies)
   info_.max_users *= count();
 }
 
+void DataParallel::begin_sequence(std::int64_t user, std::int64_t length) {
+  base::require(0 <= user && user < info_.max_users, "[model] user must be in 0..{}; received {}", info_.max_users - 1,
+                user);
+  copy(user % count()).begin_sequence(user / count(), length);
+}
+
 HostTensor DataParallel::prefill(std::int64_t user, std::span<const std::int32_t> ids, LogitsRows rows,
                                  HiddenStates* hidden_states) {
   base::require(0 <= user && user < info_.max_users, "[prefill] user must be in 0..{}; received {}",

@@ -18,6 +18,7 @@ class DataParallel : public CausalLM {
   explicit DataParallel(std::vector<std::unique_ptr<DecoderModel>> copies);
 
   const CausalLMInfo& info() const override { return info_; }
+  void begin_sequence(std::int64_t user, std::int64_t length) override;
   HostTensor prefill(std::int64_t user, std::span<const std::int32_t> ids, LogitsRows rows,
                      HiddenStates* hidden_states) override;
   HostTensor decode(std::span<const std::int32_t> ids, std::span<const std::int32_t> positions,

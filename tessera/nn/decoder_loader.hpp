@@ -19,15 +19,27 @@ class DecoderLoader {
   DecoderLoader(const DecoderConfig& config, const DecoderNames& names, const Precision& precision,
                 const TensorParallel& parallel, const WeightLoader& weights);
 
-  Tensor embedding() const; ///< [1, 1, V, E] ROW_MAJOR, cut over the hidden width
+  Tensor embedding() const;          ///< [1, 1, V, E] ROW_MAJOR, cut over the hidden width
+  Tensor position_embedding() const; ///< of learned positions, [1, 1, positions, E], the same; else undefined
   DecoderLayer layer(std::int64_t number) const;
   Norm final_norm() const;
   Linear lm_head() const; ///< [E, V]
 
  private:
+  /// The `rows` rows of the file, and zeros up to `table_rows`.
+  Tensor table(const std::string& name, std::int64_t rows, std::int64_t table_rows, std::string_view label) const;
   Norm norm(const std::string& name) const;
-  /// [E, N] from a Linear of `out` outputs, which the chips share.
-  Linear column_parallel(const std::string& name, std::int64_t out, bool bias, DataType dtype,
+  /// The format of a norm's weights.
+  DataType norm_format(const std::string& name) const;
+  Tensor head_norm(const std::string& name) const;
+  Attention attention(std::int64_t number, const LayerPrecision& formats) const;
+  Mlp mlp(std::int64_t number, const LayerPrecision& formats) const;
+  Experts experts(std::int64_t number, const LayerPrecision& formats) const;
+  /// A layer's projection of `out` outputs and `in` inputs as rows [out, in], and its bias as a column.
+  HostRows matrix(const std::string& name, std::int64_t out, std::int64_t in) const;
+  HostRows bias(const std::string& name, std::int64_t out) const;
+  /// [E, N] from rows [N, E] and, with a bias, a column of N values; the chips share the N outputs.
+  Linear column_parallel(const HostRows& matrix, const HostRows* bias, const std::string& name, DataType dtype,
                          std::string_view label) const;
   /// [K, E] from a Linear of `in` inputs, of which a chip takes `range(chip)`.
   template <typename RangeOfChip>

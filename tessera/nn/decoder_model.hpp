@@ -38,6 +38,7 @@ class DecoderModel : public CausalLM {
                const WeightLoader& weights, const Options& options);
 
   const CausalLMInfo& info() const override { return info_; }
+  void begin_sequence(std::int64_t user, std::int64_t length) override;
   HostTensor prefill(std::int64_t user, std::span<const std::int32_t> ids, LogitsRows rows,
                      HiddenStates* hidden_states) override;
   HostTensor decode(std::span<const std::int32_t> ids, std::span<const std::int32_t> positions,
@@ -56,6 +57,9 @@ class DecoderModel : public CausalLM {
   tensor::Tensor decode_step(std::int64_t rows);
   /// The tensors that steps read.
   const StepInputs& inputs() const { return inputs_; }
+  /// The rows of the rotary tables that the users' positions stand for, -1 for idle users. A user at position 0 begins
+  /// its sequence.
+  std::vector<std::int32_t> rotary_rows(std::span<const std::int32_t> positions);
 
   int command_queues() const override { return device_->command_queues(); }
   Execution set_execution(const Execution& execution) override { return std::exchange(execution_, execution); }
@@ -79,9 +83,12 @@ class DecoderModel : public CausalLM {
     tensor::Tensor logits; // [1, 1, 1, V]
   };
 
-  ForwardContext prefill_context(std::int64_t length) const;
+  /// Of a sequence whose rows of the rotary tables begin at `first_row`.
+  ForwardContext prefill_context(std::int64_t length, std::int64_t first_row) const;
   ForwardContext decode_context(const StepInputs& inputs) const;
-  tensor::Tensor prefill_step(std::int64_t length, LogitsRows rows, HiddenStates* hidden_states) const;
+  tensor::Tensor prefill_step(std::int64_t length, std::int64_t first_row, LogitsRows rows,
+                              HiddenStates* hidden_states) const;
+  std::int64_t start_sequence(std::int64_t user, std::int64_t least_length);
   tensor::Tensor prefill_last(std::int64_t user, std::span<const std::int32_t> ids);
   tensor::Tensor embed(const tensor::Tensor& ids, const ForwardContext& context) const;
   tensor::Tensor run_layers(tensor::Tensor x, const ForwardContext& context, HiddenStates* hidden_states) const;
@@ -101,9 +108,17 @@ class DecoderModel : public CausalLM {
   Execution execution_;
   tensor::Tensor page_table_;
   StepInputs inputs_;
-  std::map<std::int64_t, PrefillTrace> prefill_traces_; // by rows
-  tensor::Tensor embedding_;                            // [1, 1, V, E] ROW_MAJOR, each chip its part of E
+  std::map<std::pair<std::int64_t, std::int64_t>, PrefillTrace> prefill_traces_; // by rows and first rotary row
+  tensor::Tensor embedding_;          // [1, 1, V, E] ROW_MAJOR, each chip its part of E
+  tensor::Tensor position_embedding_; // [1, 1, positions, E], the same; of learned positions
   RopeTables rope_;
+  tensor::Tensor long_prompt_rows_; // [1, 1, C]: a long prompt's rows of the rotary tables, where they differ
+  tensor::Tensor key_bias_;         // of attention scores, or none
+  struct Sequence {
+    std::int64_t first_row = 0;     // of the rotary tables
+    std::int64_t stated_length = 0; // of the sequence to come; 0: not stated
+  };
+  std::vector<Sequence> sequences_; // of the users
   std::vector<tensor::Tensor> weights_;
   std::vector<DecoderLayer> layers_;
   Norm final_norm_;

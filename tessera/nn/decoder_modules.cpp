@@ -1,5 +1,7 @@
 // DecoderModel::run_module: single modules on data of the caller's, for the module tests of a bring-up.
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <charconv>
 
@@ -58,6 +60,18 @@ tensor::Tensor upload(runtime::MeshDevice& device, const HostTensor& rows, const
   return x;
 }
 
+/// "embedding", "layers.N.input_norm", ..., "layers.N", ..., "lm_head".
+std::vector<std::string> modules_of_one_layer(const CausalLM& model) {
+  constexpr std::string_view kFirst = "layers.0";
+  std::vector<std::string> names = model.module_names();
+  std::erase_if(names,
+                [&](const std::string& name) { return name.starts_with("layers.") && !name.starts_with(kFirst); });
+  for (std::string& name : names) {
+    if (name.starts_with(kFirst)) name = "layers.N" + name.substr(kFirst.size());
+  }
+  return names;
+}
+
 HostTensor as_rows(HostTensor tensor) {
   tensor.shape = Shape{tensor.shape[-2], tensor.shape[-1]};
   return tensor;
@@ -77,9 +91,11 @@ HostTensor DecoderModel::run_module(std::string_view name, const HostTensor& x, 
   HostTensor y{Shape{batch, length, 1}, {}};
   if (phase == Phase::PREFILL) {
     check_prompt(0, length);
+    const std::int64_t first_row = rope_.first_row(length);
     inputs_.write_prompt(0, std::vector<std::int32_t>(static_cast<std::size_t>(length)));
     for (std::int64_t sequence = 0; sequence < batch; ++sequence) {
-      put_rows(y, run(take_rows(rows, sequence * length, 1, length), prefill_context(length)), sequence * length, 1);
+      put_rows(y, run(take_rows(rows, sequence * length, 1, length), prefill_context(length, first_row)),
+               sequence * length, 1);
     }
     return y;
   }
@@ -88,7 +104,8 @@ HostTensor DecoderModel::run_module(std::string_view name, const HostTensor& x, 
     for (std::int64_t position = 0; position < length; ++position) {
       const std::vector<std::int32_t> positions(static_cast<std::size_t>(users), static_cast<std::int32_t>(position));
       check_positions(positions);
-      inputs_.write_users(std::vector<std::int32_t>(positions.size()), positions);
+      for (std::int64_t user = 0; position == 0 && user < users; ++user) begin_sequence(user, length);
+      inputs_.write_users(std::vector<std::int32_t>(positions.size()), positions, rotary_rows(positions));
       put_rows(y,
                run(take_rows(rows, first * length + position, length, users), decode_context(inputs_.of_users(users))),
                first * length + position, length);
@@ -116,6 +133,11 @@ DecoderModel::RowsModule DecoderModel::module(std::string_view name) const {
   const auto norm = [=, this](Forward forward) -> RowsModule {
     return [=, this, forward = std::move(forward)](const HostTensor& rows, const ForwardContext& context) {
       return as_rows(parallel_.input_to_host(forward(upload_residual(rows, context), context)));
+    };
+  };
+  const auto output_norm = [=, this](const Norm& of_output) -> RowsModule {
+    return [=, this, &of_output](const HostTensor& rows, const ForwardContext& context) {
+      return as_rows(parallel_.residual_to_host(of_output.forward_residual(upload_residual(rows, context), context)));
     };
   };
   const auto block = [=, this](Forward forward) -> RowsModule {
@@ -160,22 +182,24 @@ DecoderModel::RowsModule DecoderModel::module(std::string_view name) const {
       if (part == ".post_attention_norm" && config_.mlp_norm)
         return norm(
             [&layer](const auto& x, const auto& context) { return layer.post_attention_norm.forward(x, context); });
+      if (part == ".attention_output_norm" && config_.output_norms) return output_norm(layer.attention_output_norm);
+      if (part == ".mlp_output_norm" && config_.output_norms) return output_norm(layer.mlp_output_norm);
       if (part == ".mlp")
-        return block([&layer](const auto& x, const auto& context) { return layer.mlp.forward(x, context); });
-      if (part == ".rope")
+        return block([&layer](const auto& x, const auto& context) { return layer.feed_forward(x, context); });
+      if (part == ".rope" && info_.rope)
         return [this](const HostTensor& rows, const ForwardContext& context) { return rotate_rows(rows, context); };
     }
   }
   throw base::InvalidArgument(
-      fmt::format("[run_module] embedding, layers.N, layers.N.input_norm, .rope, .attention, .post_attention_norm, "
-                  ".mlp (N in 0..{}), final_norm or lm_head is required; received {}",
-                  info_.layers - 1, name));
+      fmt::format("[run_module] one of the model's modules, {} (N in 0..{}), is required; received {}",
+                  fmt::join(modules_of_one_layer(*this), ", "), info_.layers - 1, name));
 }
 
 HostTensor DecoderModel::rotate_rows(const HostTensor& rows, const ForwardContext& context) const {
   const std::int64_t count = rows.shape[0];
   const std::int64_t heads = config_.heads;
   const std::int64_t head_dim = config_.head_dim;
+  const std::int64_t turned = config_.rope.turned(head_dim);
   const bool decode = context.phase == Phase::DECODE;
   base::require(rows.shape[1] == heads * head_dim, "[run_module] rows of {} values are required; received {}",
                 heads * head_dim, rows.shape[1]);
@@ -188,7 +212,7 @@ HostTensor DecoderModel::rotate_rows(const HostTensor& rows, const ForwardContex
       for (std::int64_t head = 0; head < heads; ++head) {
         for (std::int64_t d = 0; d < head_dim; ++d) {
           move(static_cast<std::size_t>(place(row, head, d)),
-               static_cast<std::size_t>((row * heads + head) * head_dim + half_split_index(d, head_dim)));
+               static_cast<std::size_t>((row * heads + head) * head_dim + half_split_index(d, head_dim, turned)));
         }
       }
     }

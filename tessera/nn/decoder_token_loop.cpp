@@ -39,7 +39,7 @@ void DecoderTokenLoop::set_users(std::span<const std::optional<TokenUser>> users
   rows_ = std::min(static_cast<std::int64_t>(std::bit_ceil(active)), static_cast<std::int64_t>(users.size()));
 
   const runtime::QueueScope scope(device_, transfer_queue_);
-  model_.inputs().write_users(ids, positions);
+  model_.inputs().write_users(ids, positions, model_.rotary_rows(positions));
   model_.inputs().write_sampling(users);
   device_.wait_for_event(kCompute, device_.record_event(transfer_queue_));
 }

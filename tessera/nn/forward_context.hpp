@@ -13,8 +13,10 @@ namespace tessera::nn {
 struct ForwardContext {
   Phase phase = Phase::DECODE;
   const TensorParallel& parallel;
-  RopeTables::Rows rope;     ///< prefill [1, 1, S, D], decode [1, B, 1, D]
+  RopeTables::Rows rope;     ///< prefill [1, 1, S, D], decode [1, B, 1, D]; none without rotary embedding
+  tensor::Tensor key_bias;   ///< of attention scores (ops::AttentionOptions), or none
   tensor::Tensor positions;  ///< decode: [B] INT32, -1 for idle users
+  tensor::Tensor places;     ///< the rows' positions as [1, 1, R] INT32
   tensor::Tensor page_table; ///< [users, blocks of a user] INT32
   tensor::Tensor user;       ///< prefill: [1] INT32, whose cache is filled
   DataType activation = DataType::BFLOAT16;

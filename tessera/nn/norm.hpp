@@ -5,14 +5,17 @@
 
 namespace tessera::nn {
 
-/// Norm of each row. Takes a residual stream [1, 1, R, E], gives a module's input (TensorParallel).
+/// Norm of each row of a residual stream [1, 1, R, E] (TensorParallel).
 struct Norm {
   NormKind kind = NormKind::RMS;
   tensor::Tensor weight; ///< [1, 1, 1, E], each chip's part
   tensor::Tensor bias;   ///< the same, LAYER only
   float epsilon = 1e-5F;
 
+  /// Gives a module's input.
   tensor::Tensor forward(const tensor::Tensor& x, const ForwardContext& context) const;
+  /// Gives a residual stream.
+  tensor::Tensor forward_residual(const tensor::Tensor& x, const ForwardContext& context) const;
 };
 
 } // namespace tessera::nn

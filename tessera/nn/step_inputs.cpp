@@ -55,18 +55,17 @@ void StepInputs::write_prompt(std::int64_t user_number, std::span<const std::int
   tensor::write(last_row, {static_cast<std::int32_t>(prompt_ids.size()) - 1});
 }
 
-void StepInputs::write_users(std::span<const std::int32_t> user_ids,
-                             std::span<const std::int32_t> user_positions) const {
+void StepInputs::write_users(std::span<const std::int32_t> user_ids, std::span<const std::int32_t> user_positions,
+                             std::span<const std::int32_t> rotary_rows) const {
   const auto rows = static_cast<std::int64_t>(user_ids.size());
   std::vector<std::int32_t> used(user_ids.begin(), user_ids.end());
   for (std::size_t i = 0; i < used.size(); ++i) {
     if (user_positions[i] < 0) used[i] = 0;
   }
-  const std::vector<std::int32_t> where(user_positions.begin(), user_positions.end());
   const StepInputs part = of_users(rows);
   tensor::write(part.ids, std::move(used));
-  tensor::write(part.positions, where);
-  tensor::write(part.rotary_positions, where);
+  tensor::write(part.positions, {user_positions.begin(), user_positions.end()});
+  tensor::write(part.rotary_positions, {rotary_rows.begin(), rotary_rows.end()});
 }
 
 void StepInputs::write_sampling(std::span<const std::optional<TokenUser>> users) const {

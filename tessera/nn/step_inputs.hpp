@@ -23,7 +23,7 @@ struct StepInputs {
   // Decode of up to B users.
   tensor::Tensor ids;              ///< [1, 1, B]
   tensor::Tensor positions;        ///< [B]; -1 for idle users
-  tensor::Tensor rotary_positions; ///< [1, B, 1]: the same, as the rotary tables are looked up
+  tensor::Tensor rotary_positions; ///< [1, B, 1]: the users' rows of the rotary tables
   tensor::Tensor temperature;      ///< [B]
   tensor::Tensor top_k;            ///< [B]
   tensor::Tensor top_p;            ///< [B]
@@ -37,9 +37,10 @@ struct StepInputs {
   /// The first rows of the decode tensors: a step of fewer users.
   StepInputs of_users(std::int64_t rows) const;
 
-  /// Queue what a step needs. Idle users have position -1; their id becomes 0.
+  /// Queue what a step needs. Idle users have position -1, and row -1; their id becomes 0.
   void write_prompt(std::int64_t user_number, std::span<const std::int32_t> prompt_ids) const;
-  void write_users(std::span<const std::int32_t> user_ids, std::span<const std::int32_t> user_positions) const;
+  void write_users(std::span<const std::int32_t> user_ids, std::span<const std::int32_t> user_positions,
+                   std::span<const std::int32_t> rotary_rows) const;
   void write_sampling(std::span<const std::optional<TokenUser>> users) const;
 };
 

@@ -184,29 +184,43 @@ HostRows zeros_like(const HostRows& matrix) {
           [](std::int64_t, std::int64_t, std::int64_t count, float* out) { std::fill_n(out, count, 0.0F); }};
 }
 
-std::int64_t half_split_index(std::int64_t index, std::int64_t head_dim) {
+std::int64_t half_split_index(std::int64_t index, std::int64_t head_dim, std::int64_t rotary_dim) {
   const std::int64_t head = index / head_dim;
   const std::int64_t within = index % head_dim;
-  return head * head_dim + within / 2 + (within % 2) * head_dim / 2;
+  if (within >= rotary_dim) return index;
+  return head * head_dim + within / 2 + (within % 2) * rotary_dim / 2;
 }
 
-HostRows interleave_rotary(HostRows source, std::int64_t head_dim) {
+HostRows interleave_rotary(HostRows source, std::int64_t head_dim, std::int64_t rotary_dim) {
   HostRows result = source;
-  result.read = [read = source.read, head_dim](std::int64_t row, std::int64_t first, std::int64_t count, float* out) {
-    read(half_split_index(row, head_dim), first, count, out);
+  result.read = [read = source.read, head_dim, rotary_dim](std::int64_t row, std::int64_t first, std::int64_t count,
+                                                           float* out) {
+    read(half_split_index(row, head_dim, rotary_dim), first, count, out);
   };
   if (source.bf16_row) {
-    result.bf16_row = [bf16_row = source.bf16_row, head_dim](std::int64_t row, std::byte* scratch) {
-      return bf16_row(half_split_index(row, head_dim), scratch);
+    result.bf16_row = [bf16_row = source.bf16_row, head_dim, rotary_dim](std::int64_t row, std::byte* scratch) {
+      return bf16_row(half_split_index(row, head_dim, rotary_dim), scratch);
     };
   }
   return result;
 }
 
-HostRows as_column(HostRows vector) {
-  const std::int64_t count = vector.columns;
-  return {count, 1, [vector = std::move(vector)](std::int64_t row, std::int64_t, std::int64_t, float* out) {
-            vector.read(0, row, 1, out);
+HostRows transposed(HostRows source) {
+  const std::int64_t rows = source.columns;
+  const std::int64_t columns = source.rows;
+  return {rows, columns,
+          [source = std::move(source)](std::int64_t row, std::int64_t first, std::int64_t count, float* out) {
+            for (std::int64_t i = 0; i < count; ++i) source.read(first + i, row, 1, out + i);
+          }};
+}
+
+HostRows raised(HostRows source, float offset) {
+  const std::int64_t rows = source.rows;
+  const std::int64_t columns = source.columns;
+  return {rows, columns,
+          [source = std::move(source), offset](std::int64_t row, std::int64_t first, std::int64_t count, float* out) {
+            source.read(row, first, count, out);
+            for (std::int64_t i = 0; i < count; ++i) out[i] += offset;
           }};
 }
 

@@ -83,11 +83,14 @@ HostRows part_of(const HostRows& matrix, TensorParallel::Range rows, TensorParal
 HostRows zeros_like(const HostRows& matrix);
 
 /// Rows of a Q or K projection from Hugging Face's half-split rotary order to Meta's interleaved one, which
-/// rotary_embedding_llama rotates: row 2i of a head is row i, row 2i+1 is row i + D/2.
-HostRows interleave_rotary(HostRows source, std::int64_t head_dim);
-/// A 1 x N matrix as N x 1, so that what holds for rows of weights holds for biases.
-HostRows as_column(HostRows vector);
+/// rotary_embedding_llama rotates: row 2i of a head is row i, row 2i+1 is row i + R/2, of the first R rows, which turn;
+/// the others stay where they are.
+HostRows interleave_rotary(HostRows source, std::int64_t head_dim, std::int64_t rotary_dim);
+/// A matrix whose rows are the columns of `source`. A bias as a column: what holds for rows of weights holds for it.
+HostRows transposed(HostRows source);
+/// The values of a matrix, each raised by `offset`.
+HostRows raised(HostRows source, float offset);
 /// Where row `index` of the interleaved order comes from in the half-split order.
-std::int64_t half_split_index(std::int64_t index, std::int64_t head_dim);
+std::int64_t half_split_index(std::int64_t index, std::int64_t head_dim, std::int64_t rotary_dim);
 
 } // namespace tessera::nn

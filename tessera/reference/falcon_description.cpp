@@ -24,25 +24,9 @@ std::int64_t read(const ConfigReader& config, const Spellings& key, std::int64_t
   return newer.value_or(older.value_or(fallback));
 }
 
-Activation read_activation(const ConfigReader& config) {
-  const std::string name = config.string_or("activation", "gelu");
-  if (name == "gelu") return Activation::GELU;
-  base::require<base::Unsupported>(
-      name == "gelu_new" || name == "gelu_pytorch_tanh",
-      "[reference] activation must be gelu, gelu_new or gelu_pytorch_tanh; received {}; give a baseline from elsewhere "
-      "with --reference",
-      name);
-  return Activation::GELU_TANH;
-}
-
 } // namespace
 
 void describe_falcon(const ConfigReader& config, const nlohmann::json& /*json*/, DecoderDescription& model) {
-  constexpr std::int64_t kMostElements = 1 << 24;
-  base::require<base::Unsupported>(
-      !config.boolean_or("alibi", false),
-      "[reference] alibi must be false: attention biases by position (ALiBi) are not built; received true; give a "
-      "baseline from elsewhere with --reference");
   model.vocabulary = config.integer_or("vocab_size", 65024, {1});
   model.hidden = read(config, {"hidden_size", "n_embed"}, 4544, {1, kMostElements});
   model.layers = read(config, {"num_hidden_layers", "n_layer"}, 32, {1, 1 << 16});
@@ -56,7 +40,9 @@ void describe_falcon(const ConfigReader& config, const nlohmann::json& /*json*/,
   model.head_dim = model.hidden / model.query_heads;
 
   // The new architecture sets multi_query and parallel_attn aside.
-  const bool grouped = config.boolean_or("new_decoder_architecture", false);
+  // The 40B before it came to transformers says so by its model_type alone.
+  const bool grouped =
+      config.boolean_or("new_decoder_architecture", config.string_or("model_type", "") == "RefinedWeb");
   const bool multi_query = config.boolean_or("multi_query", true) && !grouped;
   model.parallel_residual = config.boolean_or("parallel_attn", true) || grouped;
   model.kv_heads = read(config, {"num_kv_heads", "n_head_kv"}, model.query_heads, {1, kMostHeads});
@@ -70,13 +56,14 @@ void describe_falcon(const ConfigReader& config, const nlohmann::json& /*json*/,
 
   model.norm = NormKind::LAYER;
   model.norm_eps = config.number_or("layer_norm_epsilon", 1e-5, {0.0, 1.0});
-  model.activation = read_activation(config);
+  model.activation = named_activation(config, "activation", "gelu");
   model.gated_mlp = false;
   // [q.., k, v] of one group, [q.., k, v] of each group, [q, k, v] of each head: all three are groups.
-  model.fused_qkv = true;
+  model.projections = Projections::GROUPED;
   model.qkv_bias = model.output_bias = model.mlp_bias = config.boolean_or("bias", false);
   model.tied = config.boolean_or("tie_word_embeddings", true);
-  read_rotary(config, model);
+  read_rotary(config, 10000.0, model);
+  if (config.boolean_or("alibi", false)) model.positions = Positions::ALIBI;
   model.windows.assign(static_cast<std::size_t>(model.layers), 0);
 }
 

@@ -21,7 +21,7 @@ struct ReferenceOptions {
 /// True when Tessera was built with libtorch.
 bool available();
 
-/// A decoder of the Falcon, Llama, Mistral or Qwen2 family in fp32 on libtorch on the CPU, computed from the model's
+/// A decoder of any family that it knows, in fp32 on libtorch on the CPU, computed from the model's
 /// definition: the baseline that a device's results are judged by. It shares neither arithmetic nor the reading of
 /// config.json with the device's models. Checks that every weight is there with its shape; widens none yet; the
 /// checkpoint's files stay mapped. Both phases of run_module give the same values. Not safe for concurrent calls on one

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <utility>
 
 #include "tessera/base/error.hpp"
 
@@ -56,7 +57,13 @@ DecoderDescription describe(const checkpoint::Checkpoint& checkpoint, const Refe
   base::require(0 <= options.layers && options.layers <= model.layers,
                 "[reference] layers must be in 0 (all)..{}; received {}", model.layers, options.layers);
   if (options.layers > 0) model.layers = options.layers;
-  return model;
+  // Files of a bare model, without its LM head, name its weights without the first part.
+  DecoderDescription bare = model;
+  bare.bare_names = true;
+  const auto has_embedding = [&](const DecoderDescription& named) {
+    return checkpoint.contains(weight_names(named).embedding + ".weight");
+  };
+  return !has_embedding(model) && has_embedding(bare) ? bare : model;
 }
 
 } // namespace
@@ -73,8 +80,11 @@ ReferenceModel::ReferenceModel(const checkpoint::Checkpoint& checkpoint, const R
            .attention_width = model_.query_heads * model_.head_dim,
            .context = options.context == 0 ? model_.max_positions : options.context,
            .max_users = options.max_users,
-           .mlp_norm = model_.mlp_norm};
-  users_.assign(static_cast<std::size_t>(options.max_users), UserCache(static_cast<std::size_t>(model_.layers)));
+           .mlp_norm = model_.mlp_norm,
+           .output_norms = model_.output_norms,
+           .rope = model_.positions == Positions::ROTARY};
+  users_.resize(static_cast<std::size_t>(options.max_users));
+  for (User& user : users_) user.layers.resize(static_cast<std::size_t>(model_.layers));
 }
 
 /// → I64 [1, S]
@@ -91,20 +101,46 @@ at::Tensor ReferenceModel::check_ids(std::string_view op, std::span<const std::i
   return tensor;
 }
 
+void ReferenceModel::begin_sequence(std::int64_t user, std::int64_t length) {
+  base::require(user >= 0 && user < info_.max_users, "[model] user must be in 0..{}; received {}", info_.max_users - 1,
+                user);
+  users_[static_cast<std::size_t>(user)].stated_length = length;
+}
+
+void ReferenceModel::start_sequence(User& user, std::int64_t least_length) {
+  user.length = std::max(std::exchange(user.stated_length, 0), least_length);
+}
+
+/// ids [B, S] → [B, S, E], scaled and with their positions where the model adds them.
+at::Tensor ReferenceModel::embed(const at::Tensor& ids, std::int64_t first_position) {
+  at::Tensor x = weights_.embed(ids);
+  if (model_.embedding_scale != 1.0) x = x * static_cast<float>(model_.embedding_scale);
+  return model_.positions == Positions::TABLE ? x + weights_.positions(first_position, ids.size(1)) : x;
+}
+
+/// x [.., E] → [.., V]
+at::Tensor ReferenceModel::head(const at::Tensor& x) {
+  return capped(weights_.lm_head(x), model_.logit_cap);
+}
+
 /// Appends ids [1, S] to a user's cache. → the last layer's output [1, S, E], before the final norm.
-at::Tensor ReferenceModel::extend(UserCache& cache, const at::Tensor& ids, nn::HiddenStates* hidden_states) {
-  const std::int64_t first = cache.front().length, end = first + ids.size(1);
+at::Tensor ReferenceModel::extend(User& user, const at::Tensor& ids, nn::HiddenStates* hidden_states) {
+  const std::int64_t first = user.layers.front().length, end = first + ids.size(1);
   base::require(end <= info_.context,
                 "[reference] positions must be below the context of {}; received {}; shorten the "
                 "text or raise the context",
                 info_.context, end - 1);
-  const RotaryTable rotary = rotary_table(model_, first, ids.size(1));
-  at::Tensor x = weights_.embed(ids); // [1, S, E]
+  const RotaryTable rotary = rotary_table(model_, first, ids.size(1), user.length);
+  at::Tensor x = embed(ids, first); // [1, S, E]
   if (hidden_states != nullptr) *hidden_states = {to_host(x[0])};
   for (std::int64_t layer = 0; layer < model_.layers; ++layer) {
     const auto index = static_cast<std::size_t>(layer);
     x = decoder_layer(x, weights_.layer(layer),
-                      {.model = model_, .rotary = rotary, .window = model_.windows[index], .cache = &cache[index]});
+                      {.model = model_,
+                       .rotary = rotary,
+                       .layer = layer,
+                       .window = model_.windows[index],
+                       .cache = &user.layers[index]});
     if (hidden_states != nullptr) hidden_states->push_back(to_host(x[0]));
   }
   return x;
@@ -116,11 +152,12 @@ nn::HostTensor ReferenceModel::prefill(std::int64_t user, std::span<const std::i
   base::require(user >= 0 && user < info_.max_users, "[prefill] user must be in 0..{}; received {}",
                 info_.max_users - 1, user);
   const at::Tensor tokens = check_ids("prefill", ids);
-  UserCache& cache = users_[static_cast<std::size_t>(user)];
-  for (LayerCache& layer : cache) layer.length = 0;
-  at::Tensor x = extend(cache, tokens, hidden_states)[0]; // [S, E]
+  User& own = users_[static_cast<std::size_t>(user)];
+  for (LayerCache& layer : own.layers) layer.length = 0;
+  start_sequence(own, static_cast<std::int64_t>(ids.size()));
+  at::Tensor x = extend(own, tokens, hidden_states)[0]; // [S, E]
   if (rows == nn::LogitsRows::LAST) x = x.narrow(0, x.size(0) - 1, 1);
-  return to_host(weights_.lm_head(norm(x, weights_.final_norm(), model_)));
+  return to_host(head(norm(x, weights_.final_norm(), model_)));
 }
 
 nn::HostTensor ReferenceModel::decode(std::span<const std::int32_t> ids, std::span<const std::int32_t> positions,
@@ -135,19 +172,21 @@ nn::HostTensor ReferenceModel::decode(std::span<const std::int32_t> ids, std::sp
   for (std::size_t user = 0; user < ids.size(); ++user) {
     const std::int64_t position = positions[user];
     if (position == -1) continue;
-    UserCache& cache = users_[user];
+    User& own = users_[user];
+    const std::int64_t length = own.layers.front().length;
     base::require(
-        position >= 0 && position <= cache.front().length,
+        position >= 0 && position <= length,
         "[decode] a position must be in 0..{}, the positions in the user's cache, or -1; received {} for user "
         "{}; run the earlier tokens first",
-        cache.front().length, position, user);
+        length, position, user);
     const at::Tensor tokens = check_ids("decode", ids.subspan(user, 1));
-    for (LayerCache& layer : cache) layer.length = position;
+    for (LayerCache& layer : own.layers) layer.length = position;
+    if (position == 0) start_sequence(own, 1);
     nn::HiddenStates row;
-    last[static_cast<std::int64_t>(user)] = extend(cache, tokens, hidden_states != nullptr ? &row : nullptr)[0][0];
+    last[static_cast<std::int64_t>(user)] = extend(own, tokens, hidden_states != nullptr ? &row : nullptr)[0][0];
     if (hidden_states != nullptr) place_row(row, *hidden_states, user, users);
   }
-  return to_host(weights_.lm_head(norm(last, weights_.final_norm(), model_)));
+  return to_host(head(norm(last, weights_.final_norm(), model_)));
 }
 
 nn::HostTensor ReferenceModel::run_module(std::string_view name, const nn::HostTensor& x, nn::Phase /*phase*/) {
@@ -157,7 +196,7 @@ nn::HostTensor ReferenceModel::run_module(std::string_view name, const nn::HostT
   if (name == "embedding") {
     base::require(x.shape.rank() == 2, "[run_module] embedding takes ids [B, S]; received {}", x.shape);
     const std::vector<std::int32_t> ids(x.data.begin(), x.data.end());
-    return to_host(weights_.embed(check_ids("run_module", ids).view({x.shape[0], x.shape[1]})));
+    return to_host(embed(check_ids("run_module", ids).view({x.shape[0], x.shape[1]}), 0));
   }
   const bool rope = name.ends_with(".rope");
   const std::int64_t width = rope ? info_.attention_width : info_.hidden_size;
@@ -165,27 +204,29 @@ nn::HostTensor ReferenceModel::run_module(std::string_view name, const nn::HostT
                 width, x.shape);
   const at::Tensor input = to_torch(x);
   if (name == "final_norm") return to_host(norm(input, weights_.final_norm(), model_));
-  if (name == "lm_head") return to_host(weights_.lm_head(input));
+  if (name == "lm_head") return to_host(head(input));
   const auto [layer, part] = parse_layer_module(name, model_.layers);
   return to_host(run_layer_module(layer, part, input));
 }
 
 at::Tensor ReferenceModel::run_layer_module(std::int64_t layer, std::string_view part, const at::Tensor& x) {
-  const RotaryTable rotary = rotary_table(model_, 0, x.size(1));
-  if (part == "rope") {
+  const RotaryTable rotary = rotary_table(model_, 0, x.size(1), x.size(1));
+  if (part == "rope" && info_.rope) {
     const at::Tensor heads = x.view({x.size(0), x.size(1), -1, model_.head_dim}).transpose(1, 2); // [B, Hq, S, D]
     return apply_rotary(heads, rotary).transpose(1, 2).reshape(x.sizes());
   }
   const LayerWeights weights = weights_.layer(layer);
   const LayerContext context{
-      .model = model_, .rotary = rotary, .window = model_.windows[static_cast<std::size_t>(layer)]};
+      .model = model_, .rotary = rotary, .layer = layer, .window = model_.windows[static_cast<std::size_t>(layer)]};
   if (part.empty()) return decoder_layer(x, weights, context);
   if (part == "input_norm") return norm(x, weights.input_norm, model_);
   if (part == "attention") return attention(x, weights, context);
   if (part == "post_attention_norm" && model_.mlp_norm) return norm(x, weights.post_attention_norm, model_);
+  if (part == "attention_output_norm" && model_.output_norms) return norm(x, weights.attention_output_norm, model_);
+  if (part == "mlp_output_norm" && model_.output_norms) return norm(x, weights.mlp_output_norm, model_);
   if (part == "mlp") return mlp(x, weights, model_);
   throw base::InvalidArgument(
-      fmt::format("[run_module] a layer's module must be input_norm, rope, attention, post_attention_norm or mlp; "
+      fmt::format("[run_module] a layer's module must be one that the model has, such as input_norm, attention or mlp; "
                   "received {}; see module_names",
                   part));
 }

@@ -21,15 +21,22 @@ float llama3_frequency(float frequency, const RotaryScaling& scaling) {
 
 } // namespace
 
-std::vector<float> inverse_frequencies(const DecoderDescription& model) {
+std::vector<float> inverse_frequencies(const DecoderDescription& model, std::int64_t length) {
+  using Kind = RotaryScaling::Kind;
   const RotaryScaling& scaling = model.rotary_scaling;
+  const bool is_long = static_cast<double>(length) > scaling.original_max_positions;
   std::vector<float> frequencies;
-  for (std::int64_t i = 0; i < model.head_dim; i += 2) {
+  for (std::int64_t i = 0; i < model.rotary_dim; i += 2) {
     // The exponent is rounded to fp32, as the original computes it: at position 100000 that rounding moves the angle.
-    const float exponent = static_cast<float>(i) / static_cast<float>(model.head_dim);
-    float frequency = 1.0F / std::pow(static_cast<float>(model.rope_theta), exponent);
-    if (scaling.kind == RotaryScaling::Kind::LINEAR) frequency = static_cast<float>(frequency / scaling.factor);
-    if (scaling.kind == RotaryScaling::Kind::LLAMA3) frequency = llama3_frequency(frequency, scaling);
+    const float exponent = static_cast<float>(i) / static_cast<float>(model.rotary_dim);
+    const float power = std::pow(static_cast<float>(model.rope_theta), exponent);
+    float frequency = 1.0F / power;
+    if (scaling.kind == Kind::LINEAR) frequency = static_cast<float>(frequency / scaling.factor);
+    if (scaling.kind == Kind::LLAMA3) frequency = llama3_frequency(frequency, scaling);
+    if (scaling.kind == Kind::LONG) {
+      const double factor = (is_long ? scaling.long_factors : scaling.short_factors)[static_cast<std::size_t>(i / 2)];
+      frequency = 1.0F / (static_cast<float>(factor) * power);
+    }
     frequencies.push_back(frequency);
   }
   return frequencies;

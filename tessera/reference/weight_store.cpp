@@ -110,7 +110,8 @@ at::Tensor WeightStore::widen_rows(const std::string& name, std::int64_t first, 
 
 void WeightStore::fill(const Parameter& parameter) const {
   const bool absent = parameter.may_be_absent && !checkpoint_.contains(parameter.name);
-  *parameter.tensor = absent ? at::zeros(parameter.shape, at::kFloat) : widen(parameter.name);
+  const at::Tensor values = absent ? at::zeros(parameter.shape, at::kFloat) : widen(parameter.name);
+  *parameter.tensor = parameter.transposed ? values.t().contiguous() : values;
 }
 
 LayerWeights WeightStore::layer(std::int64_t index) {
@@ -132,6 +133,11 @@ at::Tensor WeightStore::embed(const at::Tensor& ids) {
   std::vector<at::Tensor> rows;
   for (std::int64_t i = 0; i < flat.size(0); ++i) rows.push_back(widen_rows(name, flat[i].item<std::int64_t>(), 1));
   return at::cat(rows, 0).view({ids.size(0), ids.size(1), model_.hidden});
+}
+
+at::Tensor WeightStore::positions(std::int64_t first, std::int64_t count) {
+  if (!outer_.positions.defined()) outer_.positions = widen(names_.positions + ".weight");
+  return outer_.positions.narrow(0, first, count);
 }
 
 NormWeights WeightStore::final_norm() {

@@ -17,6 +17,8 @@ class WeightStore {
 
   /// ids [B, S] → [B, S, E]
   at::Tensor embed(const at::Tensor& ids);
+  /// Rows first .. first + count - 1 of the table of positions: [count, E].
+  at::Tensor positions(std::int64_t first, std::int64_t count);
   LayerWeights layer(std::int64_t index);
   NormWeights final_norm();
   /// x [.., E] → [.., V]; a head that does not fit is widened a block of rows at a time.

@@ -37,6 +37,10 @@ void FaultyModel::spoil_model(Fault::Path path, HostTensor& logits, nn::HiddenSt
   for (std::size_t i = layer + 1; i < hidden_states->size(); ++i) spoil((*hidden_states)[i]);
 }
 
+void FaultyModel::begin_sequence(std::int64_t user, std::int64_t length) {
+  inner_.begin_sequence(user, length);
+}
+
 HostTensor FaultyModel::prefill(std::int64_t user, std::span<const std::int32_t> ids, nn::LogitsRows rows,
                                 nn::HiddenStates* hidden_states) {
   HostTensor logits = inner_.prefill(user, ids, rows, hidden_states);

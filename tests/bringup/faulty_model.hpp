@@ -32,6 +32,7 @@ class FaultyModel : public nn::CausalLM {
   FaultyModel(nn::CausalLM& inner, Fault fault) : inner_(inner), fault_(std::move(fault)), info_(inner.info()) {}
 
   const nn::CausalLMInfo& info() const override { return info_; }
+  void begin_sequence(std::int64_t user, std::int64_t length) override;
   tensor::HostTensor prefill(std::int64_t user, std::span<const std::int32_t> ids, nn::LogitsRows rows,
                              nn::HiddenStates* hidden_states) override;
   tensor::HostTensor decode(std::span<const std::int32_t> ids, std::span<const std::int32_t> positions,

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <map>
+
 #include "tessera/base/file.hpp"
 #include "tests/cli/tiny_folder.hpp"
 
@@ -11,8 +13,8 @@ namespace {
 
 using ::testing::HasSubstr;
 
-constexpr const char* kCommands[] = {"bringup", "generate", "forward", "tokenize", "detokenize",
-                                     "plan",    "bench",    "profile", "devices"};
+constexpr const char* kCommands[] = {"bringup", "generate", "chat",    "forward", "tokenize", "detokenize",
+                                     "plan",    "bench",    "profile", "devices", "models"};
 
 TEST(Help, SaysAllOfEverySubcommand) {
   const ProgramRun run = run_tessera({"--help"});
@@ -52,6 +54,20 @@ TEST(Devices, ListsBoardsWithUnitsInTheKeys) {
   EXPECT_EQ(n150.at("worker_grid"), (std::vector<int>{8, 8}));
   EXPECT_EQ(n150.at("dram_bytes_per_chip"), 12 * n150.at("dram_bytes_per_bank").get<std::int64_t>());
   EXPECT_EQ(n150.at("dram_bytes_per_s"), 288e9);
+}
+
+TEST(Models, ListsFamiliesWithTheirArchitecturesAndCheckpoints) {
+  const nlohmann::json report = report_of(run_tessera({"models", "--json"}));
+  std::map<std::string, nlohmann::json> families;
+  for (const auto& family : report.at("families")) families[family.at("family")] = family;
+  for (const char* name :
+       {"falcon", "gemma", "gemma2", "gpt2", "llama", "mistral", "mixtral", "phi3", "qwen2", "qwen3"})
+    EXPECT_EQ(families.count(name), 1U) << name;
+  EXPECT_THAT(families.at("llama").at("architectures").get<std::vector<std::string>>(),
+              ::testing::IsSupersetOf({"LlamaForCausalLM", "YiForCausalLM"}));
+  EXPECT_EQ(families.at("qwen3").at("checkpoints").at(0).at("name"), "qwen3-0.6b");
+  EXPECT_EQ(families.at("qwen3").at("checkpoints").at(0).at("parameters"), 596'049'920);
+  EXPECT_THAT(run_tessera({"models"}).output, HasSubstr("gemma-2-2b                  2.61 billion parameters"));
 }
 
 TEST(Devices, PrintsATableWithoutJson) {

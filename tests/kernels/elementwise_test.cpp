@@ -126,6 +126,19 @@ TEST_F(Elementwise, GeluByTanhIsAccurate) {
   }
 }
 
+TEST_F(Elementwise, SoftcapIsAccurateAndKeepsWithinTheCap) {
+  std::vector<float> x = {0.0F, -0.0F, 1e30F, -1e30F, 1e-30F};
+  for (double value = -400; value <= 400; value += 0.0031) x.push_back(static_cast<float>(value));
+  for (const float cap : {30.0F, 50.0F, 0.5F}) {
+    std::vector<float> y(x.size());
+    tested->softcap(x.data(), cap, std::ssize(x), y.data());
+    for (std::size_t i = 0; i < x.size(); ++i) {
+      ASSERT_NEAR(y[i], cap * std::tanh(double{x[i]} / cap), 0x1p-22 * cap) << "x = " << x[i];
+      ASSERT_LE(std::abs(y[i]), cap);
+    }
+  }
+}
+
 TEST_F(Elementwise, GeluAgreesWithTheOracleOnSpecialValues) {
   const float inf = std::numeric_limits<float>::infinity();
   const std::vector<float> x = {0.0F, -0.0F, inf, -inf, std::nanf(""), 100.0F, 1e30F, -100.0F, -1e30F, 1e-40F, -1e-40F};

@@ -56,6 +56,7 @@ std::vector<float> prefill_logits(nn::CausalLM& model, const Sequences& input) {
 std::vector<float> decode_logits(nn::CausalLM& model, const Sequences& input) {
   const std::int64_t vocabulary = model.info().vocab_size;
   std::vector<float> logits(static_cast<std::size_t>(input.count * input.length * vocabulary));
+  for (std::int64_t sequence = 0; sequence < input.count; ++sequence) model.begin_sequence(sequence, input.length);
   for (std::int64_t position = 0; position < input.length; ++position) {
     std::vector<std::int32_t> ids;
     for (std::int64_t sequence = 0; sequence < input.count; ++sequence)

@@ -49,7 +49,7 @@ TEST(DecoderConfigParameters, AreThoseOfPublishedModels) {
             .mlp_norm = false,
             .gated_mlp = false,
             .tied_embeddings = true,
-            .fused_qkv = true};
+            .qkv = QkvLayout::GROUPED};
   EXPECT_EQ(config.parameters(), 6'921'720'704) << "Falcon-7B";
 }
 

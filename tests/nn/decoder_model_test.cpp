@@ -45,6 +45,11 @@ const std::vector<Variant> kVariants = {
     {"Parallel", parallel_config(true)},
     {"ParallelWithOneNorm", parallel_config(false)},
     {"SequentialWithLayerNorms", sequential_with_layer_norms()},
+    {"NormsAndCaps", capped_config()},
+    {"LongRope", long_config()},
+    {"LearnedPositions", learned_config()},
+    {"Alibi", alibi_config()},
+    {"Experts", experts_config()},
     {"LinearRope", with_rope({.theta = 10000.0, .linear_factor = 4.0})},
     {"Llama3Rope", with_rope({.theta = 500.0, .llama3 = Llama3RopeScaling{4.0, 1.0, 4.0, 64}})}};
 
@@ -55,6 +60,7 @@ INSTANTIATE_TEST_SUITE_P(Variants, DecoderModelVariants, testing::ValuesIn(kVari
 /// Logits [S, V] of a sequence fed token by token to user 0.
 HostTensor decode_all(DecoderModel& model, const std::vector<std::int32_t>& ids, std::int32_t first = 0) {
   HostTensor result{{static_cast<std::int64_t>(ids.size()), model.info().vocab_size}, {}};
+  if (first == 0) model.begin_sequence(0, result.shape[0]);
   for (std::size_t i = 0; i < ids.size(); ++i) {
     const std::int32_t position = first + static_cast<std::int32_t>(i);
     const HostTensor row = model.decode({{ids[i]}}, {{position}}, nullptr);
@@ -84,6 +90,7 @@ TEST_P(DecoderModelVariants, DecodeGoesOnWherePrefillEnded) {
   const std::vector<std::int32_t> ids = random_ids(70, 2);
   const HostTensor expected = NaiveDecoder(small).logits(ids);
   for (const std::size_t split : {1U, 31U, 32U, 33U, 69U}) {
+    model->begin_sequence(0, 70);
     const HostTensor last = model->prefill(0, std::span(ids).first(split), LogitsRows::LAST, nullptr);
     EXPECT_LE(largest_difference(last, row_of(expected, static_cast<std::int64_t>(split) - 1)), kFullTolerance);
     const HostTensor rest = decode_all(*model, {ids.begin() + static_cast<std::ptrdiff_t>(split), ids.end()},

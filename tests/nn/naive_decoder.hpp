@@ -20,8 +20,8 @@ class NaiveDecoder {
   /// Logits [S, V]; hidden states as nn::HiddenStates has them.
   Rows logits(const std::vector<std::int32_t>& ids, HiddenStates* hidden_states = nullptr) const;
 
-  /// Half-split rotary embedding of all heads of a row at a position.
-  Row rotate(const Row& x, std::int64_t heads, std::int64_t position) const;
+  /// Half-split rotary embedding of all heads of a row at a position of a sequence of `length`.
+  Row rotate(const Row& x, std::int64_t heads, std::int64_t position, std::int64_t length = 1) const;
   Row norm(const Row& x, const std::string& name) const;
   Row mlp(const Row& x, std::int64_t layer) const;
   /// Attention of each row over the rows before it.
@@ -29,6 +29,10 @@ class NaiveDecoder {
 
  private:
   Row linear(const Row& x, const std::string& name) const;
+  Row head_norm(const Row& x, const std::string& name) const;
+  Row activated(Row x) const;
+  Row mixture(const Row& x, std::int64_t layer) const;
+  double weight_of(const std::string& norm, std::size_t i) const;
   struct Qkv {
     Row q;
     Row k;

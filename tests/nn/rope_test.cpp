@@ -41,6 +41,39 @@ TEST(RopeFrequencies, Llama3KeepsShortWavelengthsStretchesLongOnesAndBlendsBetwe
   EXPECT_NEAR(first(1 * kWavelength), 0.125F, 1e-6);
 }
 
+TEST(RopeFrequencies, OfLongSequencesAreDividedByFactorsOfTheirOwn) {
+  const RopeConfig config{.longrope = LongRopeScaling{{1.0, 2.0}, {4.0, 8.0}, 16}};
+  const std::vector<float> plain = rope_frequencies({}, 4);
+  EXPECT_THAT(rope_frequencies(config, 4), testing::ElementsAre(plain[0], plain[1] / 2));
+  EXPECT_THAT(rope_frequencies(config, 4, SequenceKind::LONG), testing::ElementsAre(plain[0] / 4, plain[1] / 8));
+}
+
+TEST(RopeFrequencies, OfHeadsThatTurnInPartAreThoseOfTheNarrowerHead) {
+  EXPECT_EQ(rope_frequencies({.rotary_dim = 48}, 64), rope_frequencies({}, 48));
+}
+
+TEST(RopeTables, HoldTheRowsOfLongSequencesBehindThoseOfShortOnes) {
+  const auto device = runtime::MeshDevice::open();
+  const RopeConfig config{.longrope = LongRopeScaling{{1.0}, {4.0}, 16}, .attention_factor = 2.0, .rotary_dim = 2};
+  const RopeTables tables(*device, config, 4, 32, DataType::FLOAT32);
+  EXPECT_TRUE(tables.depend_on_length());
+  EXPECT_EQ(tables.first_row(16), 0);
+  EXPECT_EQ(tables.first_row(17), 32);
+  const TensorSpec spec{{1, 1, 2}, DataType::INT32, Layout::ROW_MAJOR, kDramInterleaved};
+  const auto rows =
+      tables.look_up(tensor::from_host(*device, std::vector<std::int32_t>{3, 35}, spec, "rows"), kDramInterleaved);
+  const tensor::HostTensor cosines = tensor::to_host(rows.cos);
+  const tensor::HostTensor sines = tensor::to_host(rows.sin);
+  EXPECT_THAT(cosines.data,
+              testing::Pointwise(testing::FloatEq(), {2 * std::cos(3.0F), 2 * std::cos(3.0F), 1.0F, 1.0F,
+                                                      2 * std::cos(0.75F), 2 * std::cos(0.75F), 1.0F, 1.0F}));
+  EXPECT_THAT(sines.data,
+              testing::Pointwise(testing::FloatEq(), {2 * std::sin(3.0F), 2 * std::sin(3.0F), 0.0F, 0.0F,
+                                                      2 * std::sin(0.75F), 2 * std::sin(0.75F), 0.0F, 0.0F}));
+  // Where the cache holds no long sequence there is nothing to choose.
+  EXPECT_FALSE(RopeTables(*device, config, 4, 16, DataType::FLOAT32).depend_on_length());
+}
+
 TEST(RopeFrequencies, OfLlama31RunFromOneToAnEighthOfTheUnscaledLast) {
   const RopeConfig config{.theta = 500000.0, .llama3 = Llama3RopeScaling{8.0, 1.0, 4.0, 8192}};
   const std::vector<float> scaled = rope_frequencies(config, 128);

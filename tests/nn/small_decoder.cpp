@@ -71,7 +71,60 @@ DecoderConfig parallel_config(bool mlp_norm) {
   config.mlp_norm = mlp_norm;
   config.gated_mlp = false;
   config.activation = ops::Activation::GELU;
-  config.fused_qkv = true;
+  config.qkv = QkvLayout::GROUPED;
+  return config;
+}
+
+DecoderConfig capped_config() {
+  DecoderConfig config = odd_config();
+  config.norm_weight_offset = 1.0;
+  config.qk_norm = true;
+  config.output_norms = true;
+  config.activation = ops::Activation::GELU_TANH;
+  config.rope.rotary_dim = 4;
+  config.attention_scale = 0.7;
+  config.attention_softcap = 1.5;
+  config.logit_softcap = 3.0;
+  config.embedding_scale = 2.5;
+  config.sliding_window[0] = 9;
+  return config;
+}
+
+DecoderConfig long_config() {
+  DecoderConfig config = odd_config();
+  config.qkv = QkvLayout::STACKED;
+  config.fused_gate_up = true;
+  config.rope.longrope =
+      LongRopeScaling{.short_factor = {1.0, 1.1, 1.3}, .long_factor = {1.5, 4.0, 9.0}, .original_max_positions = 40};
+  config.rope.attention_factor = 1.2;
+  return config;
+}
+
+DecoderConfig learned_config() {
+  DecoderConfig config = odd_config();
+  config.norm = NormKind::LAYER;
+  config.positions = PositionKind::LEARNED;
+  config.max_positions = 96;
+  config.qkv = QkvLayout::STACKED;
+  config.transposed_linears = true;
+  config.gated_mlp = false;
+  config.activation = ops::Activation::GELU_TANH;
+  config.scale_by_inverse_layer = true;
+  config.tied_embeddings = true;
+  return config;
+}
+
+DecoderConfig alibi_config() {
+  DecoderConfig config = parallel_config(true);
+  config.parallel_residual = false;
+  config.positions = PositionKind::ALIBI;
+  return config;
+}
+
+DecoderConfig experts_config() {
+  DecoderConfig config = odd_config();
+  config.qkv_bias = config.o_bias = config.mlp_bias = false;
+  config.experts = {.count = 5, .per_token = 3};
   return config;
 }
 

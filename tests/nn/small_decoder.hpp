@@ -27,6 +27,18 @@ DecoderConfig odd_config();
 /// norm its own or the attention's. Widths that no number of chips divides.
 DecoderConfig parallel_config(bool mlp_norm);
 
+/// Gemma 2's kind: norms of the outputs too, stored as w - 1, scaled embeddings, capped scores and logits, GeGLU; with
+/// norms of the heads, and heads of which a part turns.
+DecoderConfig capped_config();
+/// Phi-3's kind: fused projections, and a rotary embedding that differs in sequences of more than 40 positions.
+DecoderConfig long_config();
+/// GPT-2's kind: learned positions, layer norms, projections stored the other way round, an MLP without a gate.
+DecoderConfig learned_config();
+/// Falcon-RW's kind: ALiBi.
+DecoderConfig alibi_config();
+/// Mixtral's kind: three of five experts.
+DecoderConfig experts_config();
+
 /// A board of Wormhole chips in a mesh of this shape.
 BoardSpec mesh_board(std::int64_t rows, std::int64_t columns);
 

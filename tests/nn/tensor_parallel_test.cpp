@@ -61,13 +61,20 @@ TEST_P(OnMesh, PrefillAndDecodeGiveTheLogitsOfTheDefinition) {
   }
 }
 
-TEST_P(OnMesh, ParallelLayersWithLayerNormsGiveTheLogitsOfTheDefinition) {
-  for (const bool mlp_norm : {true, false}) {
-    const SmallDecoder small(parallel_config(mlp_norm));
+/// One configuration of each kind that shares the code of decoders.
+std::vector<DecoderConfig> other_kinds() {
+  return {parallel_config(true), parallel_config(false), capped_config(), long_config(),
+          learned_config(),      alibi_config(),         experts_config()};
+}
+
+TEST_P(OnMesh, OtherKindsOfDecodersGiveTheLogitsOfTheDefinition) {
+  for (const DecoderConfig& config : other_kinds()) {
+    const SmallDecoder small(config);
     const auto model = load(small, GetParam(), 1);
     const auto ids = random_ids(40, 3);
     const HostTensor expected = NaiveDecoder(small).logits(ids);
     EXPECT_LE(largest_difference(model->prefill(0, ids, LogitsRows::ALL, nullptr), expected), kFullTolerance);
+    model->begin_sequence(0, 40);
     for (std::int32_t position = 0; position < 40; ++position) {
       const HostTensor logits = model->decode(std::span(ids).subspan(static_cast<std::size_t>(position), 1),
                                               std::span(&position, 1), nullptr);
@@ -77,7 +84,9 @@ TEST_P(OnMesh, ParallelLayersWithLayerNormsGiveTheLogitsOfTheDefinition) {
 }
 
 TEST_P(OnMesh, EveryModuleByItselfEqualsThatOfOneChip) {
-  for (const DecoderConfig& config : {odd_config(), parallel_config(true), parallel_config(false)}) {
+  std::vector<DecoderConfig> configs = other_kinds();
+  configs.push_back(odd_config());
+  for (const DecoderConfig& config : configs) {
     const SmallDecoder small(config);
     const auto one = small.load("full", 3);
     const auto model = load(small, GetParam(), 3);

@@ -133,7 +133,8 @@ TEST(TokenLoop, StepsMayBeBegunBeforeTheOneBeforeIsRead) {
 TEST(TokenLoop, AReplayedStepIsOneCommandAndAllocatesNothing) {
   const SmallDecoder small;
   const auto model = small.load("accuracy", 2, {.threads = 1});
-  model->inputs().write_users(std::vector<std::int32_t>{1, 2}, std::vector<std::int32_t>{0, 0});
+  model->inputs().write_users(std::vector<std::int32_t>{1, 2}, std::vector<std::int32_t>{0, 0},
+                              std::vector<std::int32_t>{0, 0});
   model->inputs().write_sampling(Users(2));
   model->decode_step(2);
   tensor::Tensor logits;

@@ -42,14 +42,26 @@ TEST(ConcatRows, PutsMatricesOneBelowTheOther) {
 
 TEST(InterleaveRotary, MakesHalvesNeighboursWithinEachHead) {
   // Two heads of 6 rows: row i of the first half stands beside row i of the second.
-  EXPECT_THAT(read_all(interleave_rotary(matrix(12, 1, 0), 6)), ElementsAre(0, 3, 1, 4, 2, 5, 6, 9, 7, 10, 8, 11));
+  EXPECT_THAT(read_all(interleave_rotary(matrix(12, 1, 0), 6, 6)), ElementsAre(0, 3, 1, 4, 2, 5, 6, 9, 7, 10, 8, 11));
+}
+
+TEST(InterleaveRotary, LeavesTheRowsThatDoNotTurn) {
+  EXPECT_THAT(read_all(interleave_rotary(matrix(12, 1, 0), 6, 4)), ElementsAre(0, 2, 1, 3, 4, 5, 6, 8, 7, 9, 10, 11));
+}
+
+TEST(Transposed, MakesColumnsRows) {
+  EXPECT_THAT(read_all(transposed(matrix(2, 3, 0))), ElementsAre(0, 3, 1, 4, 2, 5));
+}
+
+TEST(Raised, AddsToEachValue) {
+  EXPECT_THAT(read_all(raised(matrix(1, 3, 0), 1.0F)), ElementsAre(1, 2, 3));
 }
 
 TEST(HalfSplitIndex, IsAPermutationOfEachHead) {
   for (const std::int64_t head_dim : {2, 8, 64}) {
     std::set<std::int64_t> seen;
     for (std::int64_t i = 0; i < 3 * head_dim; ++i) {
-      const std::int64_t from = half_split_index(i, head_dim);
+      const std::int64_t from = half_split_index(i, head_dim, head_dim);
       EXPECT_EQ(from / head_dim, i / head_dim);
       EXPECT_TRUE(seen.insert(from).second);
     }
@@ -57,7 +69,7 @@ TEST(HalfSplitIndex, IsAPermutationOfEachHead) {
 }
 
 TEST(AsColumn, TurnsAVectorIntoRowsOfOne) {
-  const HostRows column = as_column(matrix(1, 3, 5));
+  const HostRows column = transposed(matrix(1, 3, 5));
   EXPECT_EQ(column.rows, 3);
   EXPECT_EQ(column.columns, 1);
   EXPECT_THAT(read_all(column), ElementsAre(5, 6, 7));

@@ -12,7 +12,9 @@ struct DecodeCase {
   std::vector<std::int32_t> positions;
   std::int64_t window = 0;
   float scale = 0.3F;
+  float softcap = 0.0F;
   HostTensor q, k, v;
+  HostTensor key_bias; // [1, 1, heads, positions], or none
 
   DecodeCase(PagedLayout paged, std::int64_t query_heads, std::vector<std::int32_t> at, std::int64_t window_size = 0)
       : layout(std::move(paged)),
@@ -45,7 +47,8 @@ struct DecodeCase {
           result.insert(result.end(), static_cast<std::size_t>(layout.head_dim), Expected{});
         } else {
           naive_attention(stored_q.row(user * heads + head), keys, values, scale, result,
-                          weight_error_of(activation, cache));
+                          weight_error_of(activation, cache), softcap,
+                          key_bias.data.empty() ? nullptr : key_bias.row(head).data());
         }
       }
     }
@@ -56,10 +59,14 @@ struct DecodeCase {
 class DecodeAttentionTest : public OpsTest {
  protected:
   Tensor run(const DecodeCase& c, DataType activation, DataType cache) const {
+    AttentionOptions options{.scale = c.scale, .sliding_window_size = c.window, .softcap = c.softcap};
+    if (!c.key_bias.data.empty()) {
+      const TensorSpec spec{c.key_bias.shape, DataType::FLOAT32, Layout::ROW_MAJOR, kDramInterleaved};
+      options.key_bias = tensor::from_host(*device, tensor::rows_of(c.key_bias), spec, "key_bias");
+    }
     return paged_scaled_dot_product_attention_decode(upload(c.q, activation), upload(c.k, cache), upload(c.v, cache),
                                                      integers_to_device(*device, {c.users()}, c.positions),
-                                                     c.layout.table_on(*device),
-                                                     {.scale = c.scale, .sliding_window_size = c.window});
+                                                     c.layout.table_on(*device), options);
   }
   void expect_reference(const DecodeCase& c, DataType activation, DataType cache) const {
     const Tensor output = run(c, activation, cache);
@@ -87,6 +94,18 @@ TEST_P(DecodeAttentionOfFormat, AgreesWithDoublePrecisionThroughAShuffledPageTab
     expect_reference({PagedLayout::shuffled(32, 3, 2, 32, 40), 6, many_positions(32, 96)}, activation, GetParam());
     // More query heads than a tile has rows.
     expect_reference({PagedLayout::shuffled(2, 2, 5, 32, 24), 40, {50, 7}}, activation, GetParam());
+  }
+}
+
+TEST_P(DecodeAttentionOfFormat, CapsScoresAndAddsWhatBelongsToAKey) {
+  for (const DataType activation : {DataType::FLOAT32, DataType::BFLOAT16}) {
+    DecodeCase c{PagedLayout::shuffled(7, 20, 2, 32, 16), 6, {0, 31, 32, 100, 639, -1, 520}};
+    c.softcap = 2.0F;
+    expect_reference(c, activation, GetParam());
+    c.key_bias = random_values({1, 1, 6, 640}, 4, 2.0F);
+    expect_reference(c, activation, GetParam());
+    c.softcap = 0.0F;
+    expect_reference(c, activation, GetParam());
   }
 }
 

@@ -58,6 +58,39 @@ TEST_P(PrefillAttentionOfFormat, AgreesWithDoublePrecision) {
   }
 }
 
+TEST_P(PrefillAttentionOfFormat, CapsScoresAndAddsWhatBelongsToAKey) {
+  const std::int64_t heads = 6;
+  const std::int64_t length = 150;
+  const HostTensor q = random_values({1, heads, length, 24}, 1, 3.0F);
+  const HostTensor k = random_values({1, 2, length, 24}, 2, 3.0F);
+  const HostTensor v = random_values({1, 2, length, 24}, 3);
+  const HostTensor bias = random_values({1, 1, heads, 160}, 4, 2.0F);
+  const Tensor on_device = tensor::from_host(
+      *device, tensor::rows_of(bias), {bias.shape, DataType::FLOAT32, Layout::ROW_MAJOR, kDramInterleaved}, "bias");
+  for (const float softcap : {0.0F, 5.0F}) {
+    for (const bool biased : {false, true}) {
+      const Tensor output =
+          scaled_dot_product_attention(upload(q, GetParam()), upload(k, GetParam()), upload(v, GetParam()),
+                                       {.scale = 0.3F, .softcap = softcap, .key_bias = biased ? on_device : Tensor()});
+      std::vector<Expected> expected;
+      const HostTensor stored[] = {rounded(q, GetParam()), rounded(k, GetParam()), rounded(v, GetParam())};
+      for (std::int64_t head = 0; head < heads; ++head) {
+        for (std::int64_t i = 0; i < length; ++i) {
+          std::vector<std::span<const float>> keys;
+          std::vector<std::span<const float>> values;
+          for (std::int64_t j = 0; j <= i; ++j) {
+            keys.push_back(stored[1].row(head / 3 * length + j));
+            values.push_back(stored[2].row(head / 3 * length + j));
+          }
+          naive_attention(stored[0].row(head * length + i), keys, values, 0.3F, expected,
+                          weight_error_of(GetParam(), GetParam()), softcap, biased ? bias.row(head).data() : nullptr);
+        }
+      }
+      expect_close(to_host(output), expected, GetParam());
+    }
+  }
+}
+
 using PrefillAttentionTest = OpsTest;
 
 TEST_F(PrefillAttentionTest, SlidingWindowsOfAnySize) {
@@ -163,6 +196,9 @@ TEST_F(PrefillAttentionTest, RefusesOperandsThatDoNotFit) {
   EXPECT_INVALID(run(random({4, 16}, 1), k, k), "q [1, Hq, S, D] and k [1, Hkv, S, D] are required");
   EXPECT_INVALID(run(q, k, Tensor()), "v must be a floating-point tensor");
   EXPECT_INVALID(run(q, k, k, -1), "sliding_window_size must be 0 (none) or more; received -1");
+  EXPECT_INVALID(scaled_dot_product_attention(q, k, k, {.softcap = -1.0F}), "softcap must be 0 (none) or more");
+  EXPECT_INVALID(scaled_dot_product_attention(q, k, k, {.key_bias = random({1, 1, 4, 32}, 3)}),
+                 "key_bias must be FLOAT32 in ROW_MAJOR, [1, 1, 4, 32 or more]");
 }
 
 } // namespace

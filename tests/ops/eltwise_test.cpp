@@ -99,7 +99,30 @@ TEST_P(EltwiseOfFormat, AGateByGeluIsTheProductWithGelu) {
   }
 }
 
+TEST_P(EltwiseOfFormat, ScalesByANumberAndCapsSoftly) {
+  for (const Shape& shape : kShapes) {
+    const HostTensor x = random_values(shape, 6, 20.0F);
+    const HostTensor stored = rounded(x, GetParam());
+    HostTensor scaled = stored;
+    std::vector<Expected> capped;
+    for (float& value : scaled.data) {
+      capped.push_back({30.0 * std::tanh(double{value} / 30.0), 30.0 * 0x1p-22});
+      value *= 0.37F;
+    }
+    const Tensor product = mul(upload(x, GetParam()), 0.37F);
+    EXPECT_EQ(bits_of(to_host(product)), bits_of(rounded(scaled, GetParam()))) << shape;
+    expect_zero_padding(product);
+    const Tensor within = softcap(upload(x, GetParam()), 30.0F);
+    expect_close(to_host(within), capped, GetParam());
+    expect_zero_padding(within);
+  }
+}
+
 using EltwiseTest = OpsTest;
+
+TEST_F(EltwiseTest, RefusesACapThatIsNotPositive) {
+  EXPECT_INVALID(softcap(random({1, 1, 4, 64}, 1), 0.0F), "[softcap] cap must be positive; received 0");
+}
 
 TEST_F(EltwiseTest, TheTwoFormsOfGeluDiffer) {
   const Tensor x = upload({{1, 2}, {2.0F, -2.0F}}, DataType::FLOAT32);

@@ -15,10 +15,12 @@ inline double weight_error_of(DataType activation, DataType cache) {
 /// fp32 error: a score is off by D half ulps of its products' magnitudes and a few more; the running maximum and the
 /// exponential (within 2 ulps) add a little for each block of keys; so every weight is off by a factor of
 /// exp(e), e = the largest score error + T half ulps, and numerator and denominator each by that. V enters linearly.
-/// `weight_error` is what else a weight may be off by, relatively.
+/// `weight_error` is what else a weight may be off by, relatively. `softcap` and `bias`, of each key, as
+/// AttentionOptions has them.
 inline void naive_attention(std::span<const float> q, const std::vector<std::span<const float>>& keys,
                             const std::vector<std::span<const float>>& values, double scale,
-                            std::vector<Expected>& result, double weight_error = 0) {
+                            std::vector<Expected>& result, double weight_error = 0, double softcap = 0,
+                            const float* bias = nullptr) {
   const std::size_t head_dim = q.size();
   std::vector<double> scores;
   double maximum = -INFINITY;
@@ -30,12 +32,18 @@ inline void naive_attention(std::span<const float> q, const std::vector<std::spa
       score += double{q[d]} * key[d];
       magnitude += std::fabs(double{q[d]} * key[d]);
     }
-    scores.push_back(score * scale);
+    score *= scale;
+    if (softcap != 0) score = softcap * std::tanh(score / softcap);
+    if (bias != nullptr) score += bias[scores.size()];
+    scores.push_back(score);
     maximum = std::max(maximum, scores.back());
     largest_magnitude = std::max(largest_magnitude, magnitude * scale);
   }
   double sum = 0;
   for (double& score : scores) sum += score = std::exp(score - maximum);
+  if (softcap != 0) largest_magnitude += 4 * softcap;
+  for (std::size_t j = 0; bias != nullptr && j < keys.size(); ++j)
+    largest_magnitude = std::max(largest_magnitude, std::fabs(double{bias[j]}));
   weight_error +=
       kHalfUlp * ((static_cast<double>(head_dim) + 4) * largest_magnitude + static_cast<double>(keys.size()) + 16);
   for (std::size_t d = 0; d < head_dim; ++d) {

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <spdlog/spdlog.h>
 
 #include <filesystem>
 #include <memory>
@@ -15,10 +16,12 @@
 #include "apps/cli/profile_option.hpp"
 #include "apps/cli/prompt_ids.hpp"
 #include "apps/cli/ranks.hpp"
+#include "apps/cli/sampling_options.hpp"
 #include "apps/cli/standard_streams.hpp"
+#include "apps/cli/token_stream.hpp"
 #include "tessera/base/error.hpp"
+#include "tessera/chat/chat_template.hpp"
 #include "tessera/generate/stop_ids.hpp"
-#include "tessera/tokenizer/stream_decoder.hpp"
 
 namespace tessera::cli {
 namespace {
@@ -34,6 +37,7 @@ struct Options {
   generate::SamplingOptions sampling;
   bool ids = false;
   bool ignore_eos = false;
+  bool raw = false;
   ProfileOption profile;
   JsonOutput json;
 };
@@ -64,46 +68,18 @@ std::optional<tokenizer::Tokenizer> open_tokenizer(const Options& options, const
   return tokenizer::Tokenizer::load(path);
 }
 
-std::vector<std::int32_t> prompt_of(const Options& options, const std::optional<tokenizer::Tokenizer>& tokenizer) {
+std::vector<std::int32_t> prompt_of(const Options& options, const checkpoint::Checkpoint& checkpoint,
+                                    const std::optional<tokenizer::Tokenizer>& tokenizer) {
   if (!options.has_prompt_ids->empty()) return parse_prompt_ids(options.prompt_ids);
   base::require(!options.prompt.empty(), "[generate] --prompt must hold some text; received none");
-  return tokenizer->encode(options.prompt, true);
+  const auto chat = options.raw ? std::nullopt : chat::ChatTemplate::of_checkpoint(checkpoint.folder());
+  if (!chat) return tokenizer->encode(options.prompt, true);
+  spdlog::debug("the prompt is a user's message in the checkpoint's chat template; --raw leaves it alone");
+  return tokenizer->encode(chat->apply({{"user", options.prompt}}, true), false);
 }
 
-/// What is generated, as it comes: text in whole characters, or ids with spaces between them.
-class Stream {
- public:
-  /// Without a tokenizer the stream is ids. A silent one only remembers.
-  Stream(const std::optional<tokenizer::Tokenizer>& tokenizer, std::span<const std::int32_t> prompt, bool silent)
-      : silent_(silent) {
-    if (!tokenizer) return;
-    decoder_.emplace(*tokenizer, true);
-    // The text goes on from the prompt's: a decoder that strips a leading space must not strip the continuation's.
-    for (const std::int32_t id : prompt) decoder_->push(id);
-  }
-
-  void push(std::int32_t id) {
-    write(decoder_ ? decoder_->push(id) : fmt::format("{}{}", text_.empty() ? "" : " ", id));
-  }
-  void finish() {
-    if (decoder_) write(decoder_->finish());
-    if (!silent_) write_standard_output("\n");
-  }
-  const std::string& text() const { return text_; }
-
- private:
-  void write(const std::string& piece) {
-    text_ += piece;
-    if (!silent_ && !piece.empty()) write_standard_output(piece);
-  }
-
-  bool silent_;
-  std::optional<tokenizer::StreamDecoder> decoder_;
-  std::string text_;
-};
-
 nlohmann::json report_of(const Options& options, const ModelOnBoard& opened, const std::vector<std::int32_t>& prompt,
-                         const generate::Generation& generation, const Stream& stream) {
+                         const generate::Generation& generation, const TokenStream& stream) {
   nlohmann::json report{
       {"checkpoint", options.checkpoint},
       {"board", options.model.board},
@@ -148,7 +124,7 @@ int run(const Options& options) {
   const InterruptGuard interrupt;
   const auto checkpoint = checkpoint::Checkpoint::open(options.checkpoint);
   const auto tokenizer = open_tokenizer(options, checkpoint);
-  const std::vector<std::int32_t> prompt = prompt_of(options, tokenizer);
+  const std::vector<std::int32_t> prompt = prompt_of(options, checkpoint, tokenizer);
   Ranks::require_same(facts_of(options, prompt));
   const ModelOnBoard opened = open_model(options.model, checkpoint,
                                          {.precision = options.model.precision,
@@ -158,7 +134,7 @@ int run(const Options& options) {
 
   generate::GeneratorOptions settings{.cancelled = &InterruptGuard::flag()};
   if (!options.ignore_eos) settings.stop_ids = generate::stop_ids(checkpoint);
-  std::optional<Stream> stream; // made when the prompt is known to be good
+  std::optional<TokenStream> stream; // made when the prompt is known to be good
   ProfileRecording recording(options.profile, opened.devices(), options.model, options.checkpoint);
   recording.begin_stage("prefill");
   settings.on_token = [&](std::size_t, std::int32_t id) {
@@ -184,15 +160,9 @@ void add_options(CLI::App& app, Options& options) {
   options.has_prompt_ids =
       app.add_option("--prompt-ids", options.prompt_ids, "Token ids to continue: 1,2,3, or @FILE that holds them");
   app.add_option("--max-tokens", options.max_tokens, "New tokens at most")->capture_default_str();
-  app.add_option("--temperature", options.sampling.temperature, "Logits are divided by it; 0: always the best token")
-      ->capture_default_str();
-  app.add_option("--top-p", options.sampling.top_p, "Draw from the fewest tokens whose probabilities reach this sum")
-      ->capture_default_str();
-  app.add_option("--top-k", options.sampling.top_k, "Draw from the best so many tokens; 0: all")->capture_default_str();
-  app.add_option("--seed", options.sampling.seed, "Seed of the draws")
-      ->check(CLI::NonNegativeNumber)
-      ->capture_default_str();
+  add_sampling_options(app, options.sampling);
   app.add_flag("--ids", options.ids, "Print token ids, with spaces between them, in place of text");
+  app.add_flag("--raw", options.raw, "Leave the prompt alone where the checkpoint has a chat template");
   app.add_flag("--ignore-eos", options.ignore_eos, "Go on after an end-of-text token");
   options.model.add(app);
   options.model.add_trace_options(app);
@@ -206,7 +176,8 @@ Command generate_command() {
   return {.name = "generate",
           .summary = "Continues a prompt, streaming the text or ids alone to standard output",
           .examples =
-              "The prompt itself is not printed, nor is the token that ends the text. Ctrl-C ends it early.\n\n"
+              "The prompt itself is not printed, nor is the token that ends the text. Ctrl-C ends it early.\n"
+              "Where the checkpoint has a chat template, as instruct models do, --prompt is a user's message in it.\n\n"
               "Examples:\n"
               "  tessera generate demo --prompt \"Alice was beginning to\" --max-tokens 60\n"
               "  tessera generate demo --prompt \"The Rabbit\" --temperature 0.8 --top-p 0.9 --seed 7\n"

@@ -76,7 +76,6 @@ Row judge_module(const StageContext& context, const ParallelForm& form, nn::Caus
 struct Beginnings {
   std::vector<Ids> ids;
   std::vector<const ReferenceOutput*> expected;
-  std::vector<std::size_t> lengths; // of the whole texts
   generate::ForwardOptions options;
   std::vector<generate::SequenceOutput> of_one_copy;
 };
@@ -87,7 +86,7 @@ Beginnings beginnings(const StageContext& context) {
   for (const Ids& text : context.material().texts) {
     const ReferenceOutput* expected = context.reference().sequence(text);
     if (expected == nullptr || expected->first_position(text.size()) > 0) continue;
-    texts.lengths.push_back(text.size());
+    texts.options.whole_lengths.push_back(static_cast<std::int64_t>(text.size()));
     texts.expected.push_back(expected);
     texts.ids.emplace_back(
         text.begin(), text.begin() + static_cast<std::ptrdiff_t>(std::min<std::size_t>(

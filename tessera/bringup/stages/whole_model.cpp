@@ -74,20 +74,21 @@ void add_states(std::vector<Pair>& pairs, const ReferenceOutput& expected, const
 
 std::vector<Row> full_decode(const StageContext& context) {
   JudgedTexts texts = judged_texts(context, true);
-  std::vector<std::size_t> lengths;
+  std::vector<std::int64_t> lengths;
   for (Ids& ids : texts.ids) {
-    lengths.push_back(ids.size());
+    lengths.push_back(static_cast<std::int64_t>(ids.size()));
     // A causal model's first positions do not depend on what follows.
     ids.resize(std::min(ids.size(), static_cast<std::size_t>(context.options().decode_positions)));
   }
   const auto outputs =
-      run_device(context, texts.ids, {.prefill_positions = 0, .hidden_states = true}, "decode, layer by layer");
+      run_device(context, texts.ids, {.prefill_positions = 0, .hidden_states = true, .whole_lengths = lengths},
+                 "decode, layer by layer");
   std::vector<Pair> states;
   Pair logits;
   for (std::size_t i = 0; i < outputs.size(); ++i) {
     const auto positions = static_cast<std::int64_t>(texts.ids[i].size());
     add_states(states, *texts.expected[i], outputs[i], positions);
-    add_logits(logits, *texts.expected[i], outputs[i], lengths[i], 0, positions);
+    add_logits(logits, *texts.expected[i], outputs[i], static_cast<std::size_t>(lengths[i]), 0, positions);
   }
   std::vector<Row> rows = judge_states(context, states, "");
   rows.push_back(logits_row(context, "logits", logits, false));

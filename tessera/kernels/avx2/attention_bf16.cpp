@@ -9,6 +9,7 @@
 
 namespace tessera::kernels::avx2 {
 #include "tessera/kernels/generic/ask.inl"
+#include "tessera/kernels/generic/exp.inl"
 #include "tessera/kernels/generic/register_tile.inl"
 
 namespace {

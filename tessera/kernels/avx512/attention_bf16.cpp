@@ -12,6 +12,7 @@ namespace tessera::kernels::avx512 {
 #include "tessera/kernels/generic/formats.inl"
 
 #include "tessera/kernels/generic/ask.inl"
+#include "tessera/kernels/generic/exp.inl"
 #include "tessera/kernels/generic/register_tile.inl"
 
 namespace {

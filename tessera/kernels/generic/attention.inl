@@ -5,6 +5,13 @@ namespace {
 inline constexpr std::int64_t kKeys = 32;
 inline constexpr std::int64_t kKeyVectors = kKeys / kLanes;
 
+/// Scales a row's raw scores of the keys from `key` on, caps them and adds what belongs to each key.
+inline Vec finished_scores(const AttentionBlock& block, std::int64_t row, std::int64_t key, const float* scores) {
+  Vec score = mul(load(scores + key), broadcast(block.scale));
+  if (block.softcap != 0) score = soft_capped(score, broadcast(block.softcap), broadcast(2.0F / block.softcap));
+  return block.bias == nullptr ? score : add(score, load(block.bias + row * kKeys + key));
+}
+
 /// Turns a row of raw scores into weights and moves the row's state to the new maximum. Keys outside [first, last)
 /// weigh nothing. False when all weigh nothing.
 inline bool weigh_keys(const AttentionState& state, const AttentionBlock& block, std::int64_t row, float* scores) {
@@ -16,7 +23,7 @@ inline bool weigh_keys(const AttentionState& state, const AttentionBlock& block,
 #pragma GCC unroll 4
   for (int v = 0; v < kKeyVectors; ++v) {
     const VecI keys = iadd(lane_numbers(), broadcast_int(static_cast<std::int32_t>(v * kLanes)));
-    const VecI scaled = bits(mul(load(scores + v * kLanes), broadcast(block.scale)));
+    const VecI scaled = bits(finished_scores(block, row, v * kLanes, scores));
     weights[v] = from_bits(select(both(greater(keys, first), greater(last, keys)), scaled, nothing));
     most = max(weights[v], most);
   }

@@ -1,4 +1,5 @@
-// Flash attention on bfloat16, block by block of keys. Included inside an ISA's namespace, after register_tile.inl.
+// Flash attention on bfloat16, block by block of keys. Included inside an ISA's namespace, after exp.inl and
+// register_tile.inl.
 //
 // A "unit" is the 4 bytes that one step of a product broadcasts: a pair of bfloat16 values, or one of them widened, as
 // the ISA multiplies them. The ISA's file has, besides its vectors:
@@ -90,6 +91,18 @@ inline void score_keys(const PackedAttention& block, const RowTile& tile) {
       store(tile.scores + i * kAttentionKeys + key, mul(sum[i][0], scale));
       store(tile.scores + i * kAttentionKeys + key + kLanes, mul(sum[i][1], scale));
     }
+  }
+}
+
+/// Caps the scores of a row and adds what belongs to each key. Scores are in units of log2 here.
+[[gnu::noinline]] inline void adjust_scores(const PackedAttention& block, const RowTile& tile, std::int64_t row,
+                                            float* scores) {
+  const float cap = block.softcap * kLog2E;
+  for (std::int64_t key = tile.begin; key < tile.end; key += kLanes) {
+    Vec score = load(scores + key);
+    if (cap != 0) score = soft_capped(score, broadcast(cap), broadcast(2.0F / cap));
+    if (block.bias != nullptr) score = fma(load(block.bias + row * kAttentionKeys + key), broadcast(kLog2E), score);
+    store(scores + key, score);
   }
 }
 
@@ -201,6 +214,7 @@ template <int kRows>
   for (int i = 0; i < kRows; ++i) {
     const std::int64_t row = tile.row + i;
     float* scores = tile.scores + i * kAttentionKeys;
+    if (block.softcap != 0 || block.bias != nullptr) adjust_scores(block, tile, row, scores);
     if (block.first != nullptr) mask_scores(scores, tile.begin, tile.end, block.first[row], block.last[row]);
     weigh_keys(sums, block, row, tile.begin, tile.end, scores, tile.weights + i * kWeightRowBytes);
   }

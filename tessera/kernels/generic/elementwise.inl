@@ -65,6 +65,10 @@ void gelu_tanh(const float* x, std::int64_t count, float* out) noexcept {
   });
 }
 
+void softcap(const float* x, float cap, std::int64_t count, float* out) noexcept {
+  for_each_vector(count, out, [&](auto at) { return soft_capped(at(x), broadcast(cap), broadcast(2.0F / cap)); });
+}
+
 void add(const float* a, const float* b, std::int64_t count, float* out) noexcept {
   for_each_vector(count, out, [&](auto at) { return add(at(a), at(b)); });
 }

@@ -26,4 +26,11 @@ inline Vec exp(Vec x) {
   return mul(mul(sum, low), high);
 }
 
+/// cap * tanh(x / cap), as cap - 2 cap / (e^(2 x / cap) + 1): within 2^-22 cap. 1 - 2 / Inf is 1 and 1 - 2 / 1 is -1, so
+/// that large values need no care.
+inline Vec soft_capped(Vec x, Vec cap, Vec two_over_cap) {
+  const Vec power = add(exp(mul(x, two_over_cap)), broadcast(1.0F));
+  return fma(negate(cap), div(broadcast(2.0F), power), cap);
+}
+
 } // namespace

@@ -32,6 +32,7 @@ void rotate_pairs(const float* x, const float* cos, const float* sin, std::int64
 void silu(const float* x, std::int64_t count, float* out) noexcept;
 void gelu(const float* x, std::int64_t count, float* out) noexcept;
 void gelu_tanh(const float* x, std::int64_t count, float* out) noexcept;
+void softcap(const float* x, float cap, std::int64_t count, float* out) noexcept;
 void add(const float* a, const float* b, std::int64_t count, float* out) noexcept;
 void mul(const float* a, const float* b, std::int64_t count, float* out) noexcept;
 void block_maxima(const float* x, std::int64_t blocks, float* maxima) noexcept;
@@ -75,6 +76,7 @@ constexpr Kernels table(std::string_view isa, std::int64_t packed_bytes, std::in
           .silu = silu,
           .gelu = gelu,
           .gelu_tanh = gelu_tanh,
+          .softcap = softcap,
           .add = add,
           .mul = mul,
           .block_maxima = block_maxima,

@@ -10,10 +10,13 @@ namespace {
 
 constexpr std::int64_t kKeys = 32;
 
-float score(const float* q, const float* k_transposed, std::int64_t head_dim, std::int64_t key) {
+float score(const AttentionBlock& block, std::int64_t row, std::int64_t key) {
+  const float* q = block.q + row * block.head_dim;
   float sum = 0;
-  for (std::int64_t d = 0; d < head_dim; ++d) sum = std::fma(q[d], k_transposed[d * kKeys + key], sum);
-  return sum;
+  for (std::int64_t d = 0; d < block.head_dim; ++d) sum = std::fma(q[d], block.k_transposed[d * kKeys + key], sum);
+  sum *= block.scale;
+  if (block.softcap != 0) sum = block.softcap * std::tanh(sum / block.softcap);
+  return block.bias == nullptr ? sum : sum + block.bias[row * kKeys + key];
 }
 
 } // namespace
@@ -27,7 +30,7 @@ void attention_block(const AttentionState& state, const AttentionBlock& block) n
     float maximum = state.maximum[row];
     for (std::int64_t j = first; j < last; ++j) {
       float& weight = weights[static_cast<std::size_t>(j)];
-      weight = score(block.q + row * block.head_dim, block.k_transposed, block.head_dim, j) * block.scale;
+      weight = score(block, row, j);
       maximum = std::max(maximum, weight);
     }
     if (maximum == -std::numeric_limits<float>::infinity()) continue; // all of them weigh nothing

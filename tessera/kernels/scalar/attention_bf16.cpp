@@ -59,7 +59,10 @@ float score(const PackedAttention& block, std::int64_t row, std::int64_t key) {
   const std::byte* panel = block.keys + key / kPanelKeys * kPanelKeys * block.width * 2;
   const auto q = [&](std::int64_t d) { return get(block.q, row * block.width + d); };
   const auto k = [&](std::int64_t d) { return get(panel, key % kPanelKeys * block.width + d); };
-  return add_products(0.0F, 0, (block.head_dim + 1) / 2 * 2, q, k) * (block.scale * kLog2E);
+  float score = add_products(0.0F, 0, (block.head_dim + 1) / 2 * 2, q, k) * (block.scale * kLog2E);
+  const float cap = block.softcap * kLog2E;
+  if (cap != 0) score = cap * std::tanh(score / cap);
+  return block.bias == nullptr ? score : std::fma(block.bias[row * kAttentionKeys + key], kLog2E, score);
 }
 
 void raise_reference(const AttentionSums& sums, std::int64_t row, std::int64_t width, float reference) {

@@ -33,6 +33,11 @@ void gelu_tanh(const float* x, std::int64_t count, float* out) noexcept {
   }
 }
 
+void softcap(const float* x, float cap, std::int64_t count, float* out) noexcept {
+  for (std::int64_t i = 0; i < count; ++i)
+    out[i] = static_cast<float>(double{cap} * std::tanh(static_cast<double>(x[i]) / cap));
+}
+
 void add(const float* a, const float* b, std::int64_t count, float* out) noexcept {
   for (std::int64_t i = 0; i < count; ++i) out[i] = a[i] + b[i];
 }

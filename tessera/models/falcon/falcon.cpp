@@ -1,45 +1,17 @@
 #include "tessera/models/falcon/falcon.hpp"
 
-#include "tessera/base/error.hpp"
 #include "tessera/models/decoder_keys.hpp"
 
 namespace tessera::models {
-namespace {
-
-/// The value of a key that had another name before the family came to transformers.
-std::int64_t renamed_key(const checkpoint::ConfigReader& config, const char* key, const char* older,
-                         std::int64_t fallback, checkpoint::IntegerRange range) {
-  const auto value = config.optional_integer(key, range);
-  const auto older_value = config.optional_integer(older, range);
-  if (value && older_value && *value != *older_value)
-    config.reject(key, fmt::format("{}, as {} says", *older_value, older));
-  return value ? *value : older_value.value_or(fallback);
-}
-
-ops::Activation read_activation(const checkpoint::ConfigReader& config) {
-  const std::string name = config.string_or("activation", "gelu");
-  if (name == "gelu") return ops::Activation::GELU;
-  base::require<base::Unsupported>(
-      name == "gelu_new" || name == "gelu_pytorch_tanh",
-      "[config] activation gelu, gelu_new or gelu_pytorch_tanh is required; received \"{}\", which is not built yet",
-      name);
-  return ops::Activation::GELU_TANH;
-}
-
-} // namespace
-
 nn::DecoderConfig configure_falcon(const checkpoint::ConfigReader& config) {
-  base::require<base::Unsupported>(!config.boolean_or("alibi", false),
-                                   "[config] alibi false is required; received true: biases by distance in place of "
-                                   "rotary embedding (ALiBi) are not built yet");
   nn::DecoderConfig decoder;
   decoder.family = "falcon";
   const checkpoint::IntegerRange extent{.min = 1, .max = kLargestExtent};
   const checkpoint::IntegerRange heads{.min = 1, .max = kMostHeads};
   decoder.vocab_size = config.integer_or("vocab_size", 65024, extent);
-  decoder.hidden_size = renamed_key(config, "hidden_size", "n_embed", 4544, extent);
-  decoder.layers = renamed_key(config, "num_hidden_layers", "n_layer", 32, {.min = 1, .max = kMostLayers});
-  decoder.heads = renamed_key(config, "num_attention_heads", "n_head", 71, heads);
+  decoder.hidden_size = read_renamed(config, "hidden_size", "n_embed", 4544, extent);
+  decoder.layers = read_renamed(config, "num_hidden_layers", "n_layer", 32, {.min = 1, .max = kMostLayers});
+  decoder.heads = read_renamed(config, "num_attention_heads", "n_head", 71, heads);
   decoder.intermediate_size = config.integer_or("ffn_hidden_size", 4 * decoder.hidden_size, extent);
   decoder.max_positions = config.integer_or("max_position_embeddings", 2048, {.min = 1, .max = kMostPositions});
   if (decoder.hidden_size % (2 * decoder.heads) != 0) {
@@ -50,10 +22,12 @@ nn::DecoderConfig configure_falcon(const checkpoint::ConfigReader& config) {
   decoder.head_dim = decoder.hidden_size / decoder.heads;
 
   // transformers: "if True, the multi_query and parallel_attn arguments are ignored".
-  const bool new_architecture = config.boolean_or("new_decoder_architecture", false);
+  // RefinedWeb is the 40B's first name, when it had no key for that.
+  const bool refined_web = config.string_or("model_type", "") == "RefinedWeb";
+  const bool new_architecture = config.boolean_or("new_decoder_architecture", refined_web);
   const bool multi_query = config.boolean_or("multi_query", true);
   const bool parallel = config.boolean_or("parallel_attn", true);
-  const std::int64_t kv_heads = renamed_key(config, "num_kv_heads", "n_head_kv", decoder.heads, heads);
+  const std::int64_t kv_heads = read_renamed(config, "num_kv_heads", "n_head_kv", decoder.heads, heads);
   decoder.kv_heads = new_architecture || !multi_query ? kv_heads : 1;
   if (decoder.heads % decoder.kv_heads != 0)
     config.reject("num_kv_heads", fmt::format("a divisor of num_attention_heads ({})", decoder.heads));
@@ -67,10 +41,11 @@ nn::DecoderConfig configure_falcon(const checkpoint::ConfigReader& config) {
 
   decoder.norm = nn::NormKind::LAYER;
   decoder.norm_epsilon = config.number_or("layer_norm_epsilon", 1e-5, {.min = 0.0, .max = 1.0});
-  decoder.rope = read_rope(config);
+  if (config.boolean_or("alibi", false)) decoder.positions = nn::PositionKind::ALIBI;
+  decoder.rope = read_rope(config, decoder.head_dim, decoder.max_positions);
   decoder.gated_mlp = false;
-  decoder.activation = read_activation(config);
-  decoder.fused_qkv = true;
+  decoder.activation = read_plain_activation(config, "activation", "gelu");
+  decoder.qkv = nn::QkvLayout::GROUPED;
   decoder.qkv_bias = decoder.o_bias = decoder.mlp_bias = config.boolean_or("bias", false);
   decoder.tied_embeddings = config.boolean_or("tie_word_embeddings", true);
   decoder.sliding_window.assign(static_cast<std::size_t>(decoder.layers), 0);

@@ -4,7 +4,8 @@
 
 namespace tessera::models {
 
-/// Llama 1 to 3.3 (transformers: LlamaForCausalLM): optional biases, rotary scalings, tied or not.
+/// Llama 1 to 3.3 (transformers: LlamaForCausalLM): optional biases, rotary scalings, tied or not. Also the models of
+/// its architecture that go by names of their own (registry.cpp): InternLM's biases have keys of theirs.
 nn::DecoderConfig configure_llama(const checkpoint::ConfigReader& config);
 
 } // namespace tessera::models

@@ -1,32 +1,65 @@
 #include "tessera/ops/eltwise/unary.hpp"
 
+#include <algorithm>
+
+#include "tessera/base/error.hpp"
 #include "tessera/ops/eltwise/activation.hpp"
 #include "tessera/runtime/thread_scratch.hpp"
 #include "tessera/spec/tile.hpp"
 
 namespace tessera::ops {
+namespace {
+
+/// function(count, x): works on x in place, with as much memory again behind x.
+template <typename Function>
+Tensor unary(std::string_view name, const Tensor& input, DataType dtype, const MemoryConfig& memory_config,
+             OpDetails details, Function function) {
+  require_tile(name, "input_tensor", input);
+  require_float(name, dtype);
+  runtime::MeshDevice& device = input.device();
+  const TensorSpec spec{input.shape(), dtype, Layout::TILE, memory_config};
+  const Tensor output = Tensor::allocate(device, spec, name);
+  const auto body = [in = input.view(), out = output.view(), function](const runtime::Unit& unit, const TileAt& tile) {
+    float* const x = runtime::thread_scratch(2 * kTileElements);
+    load_tile_rows(in.tiles(unit.chip, tile.matrix), tile.row, tile.column, tile.rows, x);
+    function(tile.rows * kTileWidth, x);
+    kernels::kernels().store_tile(out.tiles(unit.chip, tile.matrix), tile.row, tile.column, tile.rows, x, kTileWidth);
+  };
+  launch(device, {.name = name, .stages = {for_each_tile(spec, body)}}, {{"input_tensor", input}}, {{"output", output}},
+         [&] { return details; });
+  return output;
+}
+
+} // namespace
 
 Tensor gelu(const Tensor& input_tensor, const GeluOptions& options) {
   require_tile("gelu", "input_tensor", input_tensor);
-  require_float("gelu", options.dtype.value_or(input_tensor.dtype()));
-  runtime::MeshDevice& device = input_tensor.device();
-  const TensorSpec spec{input_tensor.shape(), options.dtype.value_or(input_tensor.dtype()), Layout::TILE,
-                        options.memory_config.value_or(input_tensor.memory_config())};
-  const Tensor output = Tensor::allocate(device, spec, "gelu");
   const Activation activation = options.fast_and_approximate_mode ? Activation::GELU_TANH : Activation::GELU;
-  const auto body = [in = input_tensor.view(), out = output.view(), activation](const runtime::Unit& unit,
-                                                                                const TileAt& tile) {
-    float* const x = runtime::thread_scratch(kTileElements);
-    load_tile_rows(in.tiles(unit.chip, tile.matrix), tile.row, tile.column, tile.rows, x);
-    apply(activation, tile.rows * kTileWidth, x);
-    kernels::kernels().store_tile(out.tiles(unit.chip, tile.matrix), tile.row, tile.column, tile.rows, x, kTileWidth);
-  };
-  launch(device, {.name = "gelu", .stages = {for_each_tile(spec, body)}}, {{"input_tensor", input_tensor}},
-         {{"output", output}}, [&] {
-           return OpDetails{{{"fast_and_approximate_mode", options.fast_and_approximate_mode}},
-                            {.vector_flops = flops_of(activation) * input_tensor.shape().volume()}};
-         });
-  return output;
+  return unary("gelu", input_tensor, options.dtype.value_or(input_tensor.dtype()),
+               options.memory_config.value_or(input_tensor.memory_config()),
+               {{{"fast_and_approximate_mode", options.fast_and_approximate_mode}},
+                {.vector_flops = flops_of(activation) * input_tensor.shape().volume()}},
+               [activation](std::int64_t count, float* x) { apply(activation, count, x); });
+}
+
+Tensor mul(const Tensor& input_tensor, float scalar) {
+  require_tile("mul", "input_tensor", input_tensor);
+  return unary("mul", input_tensor, input_tensor.dtype(), input_tensor.memory_config(),
+               {{{"scalar", double{scalar}}}, {.vector_flops = input_tensor.shape().volume()}},
+               [scalar](std::int64_t count, float* x) {
+                 float* const factors = x + kTileElements;
+                 std::fill_n(factors, count, scalar);
+                 kernels::kernels().mul(x, factors, count, x);
+               });
+}
+
+Tensor softcap(const Tensor& input_tensor, float cap) {
+  constexpr std::int64_t kFlops = 6;
+  require_tile("softcap", "input_tensor", input_tensor);
+  base::require(cap > 0.0F, "[softcap] cap must be positive; received {}", cap);
+  return unary("softcap", input_tensor, input_tensor.dtype(), input_tensor.memory_config(),
+               {{{"cap", double{cap}}}, {.vector_flops = kFlops * input_tensor.shape().volume()}},
+               [cap](std::int64_t count, float* x) { kernels::kernels().softcap(x, cap, count, x); });
 }
 
 } // namespace tessera::ops

@@ -12,15 +12,33 @@ std::int64_t causal_pairs(std::int64_t length, std::int64_t window_size) {
   return window_size * (window_size + 1) / 2 + (length - window_size) * window_size;
 }
 
+/// `capacity`: keys in whole tiles.
+AttentionRule rule_of(std::string_view op, const AttentionOptions& options, std::int64_t heads, std::int64_t capacity) {
+  AttentionRule rule{
+      .scale = options.scale, .softcap = options.softcap, .sliding_window_size = options.sliding_window_size};
+  const Tensor& bias = options.key_bias;
+  if (!bias.defined()) return rule;
+  base::require(bias.dtype() == DataType::FLOAT32 && bias.layout() == Layout::ROW_MAJOR &&
+                    bias.shape() == Shape{1, 1, heads, bias.shape()[-1]} && bias.shape()[-1] >= capacity,
+                "[{}] key_bias must be FLOAT32 in ROW_MAJOR, [1, 1, {}, {} or more]; received {}", op, heads, capacity,
+                to_string(bias.spec()));
+  rule.key_bias = {bias.view(), bias.shape()[-1]};
+  return rule;
+}
+
 void check_heads(std::string_view op, std::int64_t heads, std::int64_t kv_heads, const AttentionOptions& options) {
   base::require(kv_heads > 0 && heads % kv_heads == 0,
                 "[{}] the query heads must be a multiple of the KV heads; received {} and {}", op, heads, kv_heads);
   base::require(options.sliding_window_size >= 0, "[{}] sliding_window_size must be 0 (none) or more; received {}", op,
                 options.sliding_window_size);
+  base::require(options.softcap >= 0.0F, "[{}] softcap must be 0 (none) or more; received {}", op, options.softcap);
 }
 
 Attributes attributes_of(const AttentionOptions& options) {
-  return {{"is_causal", true}, {"scale", double{options.scale}}, {"sliding_window_size", options.sliding_window_size}};
+  Attributes attributes{
+      {"is_causal", true}, {"scale", double{options.scale}}, {"sliding_window_size", options.sliding_window_size}};
+  if (options.softcap > 0.0F) attributes.emplace_back("softcap", double{options.softcap});
+  return attributes;
 }
 
 /// Whether products of bfloat16 values are exact for these operands: all formats but FLOAT32 widen to it.
@@ -33,7 +51,7 @@ bool fit_bf16(const Tensor& q, const Tensor& k, const Tensor& v) {
 KeyRange decode_keys(const DecodeWork& work, std::int64_t chip, std::int64_t user) {
   const std::int64_t position = work.positions.elements<std::int32_t>(chip)[user];
   base::require(position < work.capacity(), "positions must be below {}; received {}", work.capacity(), position);
-  return attended_keys(position, work.options);
+  return attended_keys(position, work.rule);
 }
 
 CachePlace cache_place(const DecodeWork& work, std::int64_t chip, std::int64_t user, std::int64_t kv_head,
@@ -62,7 +80,7 @@ Tensor scaled_dot_product_attention(const Tensor& q, const Tensor& k, const Tens
   require_tile(kName, "q", q);
   require_tile(kName, "k", k);
   require_tile(kName, "v", v);
-  require_same_device(kName, {{"q", q}, {"k", k}, {"v", v}});
+  require_same_device(kName, {{"q", q}, {"k", k}, {"v", v}, {"key_bias", options.key_bias}});
   base::require(q.shape().rank() == 4 && q.shape()[0] == 1 && k.shape().rank() == 4,
                 "[{}] q [1, Hq, S, D] and k [1, Hkv, S, D] are required; received {} and {}", kName, q.shape(),
                 k.shape());
@@ -85,10 +103,11 @@ Tensor scaled_dot_product_attention(const Tensor& q, const Tensor& k, const Tens
                          .length = length,
                          .head_dim = head_dim,
                          .threads = device.queue().threads(),
-                         .options = options};
+                         .rule = rule_of(kName, options, heads, round_up(length, kTileHeight))};
   AttentionStages stages = fit_bf16(q, k, v) ? prefill_in_bf16(work) : prefill_in_fp32(work);
   launch(device, {.name = kName, .stages = std::move(stages.stages), .scratch_bytes = stages.scratch_bytes},
-         {{"input_tensor_q", q}, {"input_tensor_k", k}, {"input_tensor_v", v}}, {{"output", output}}, [&] {
+         {{"input_tensor_q", q}, {"input_tensor_k", k}, {"input_tensor_v", v}, {"key_bias", options.key_bias}},
+         {{"output", output}}, [&] {
            return OpDetails{attributes_of(options),
                             {.matmul_flops = 4 * heads * head_dim * causal_pairs(length, options.sliding_window_size)}};
          });
@@ -102,8 +121,12 @@ Tensor paged_scaled_dot_product_attention_decode(const Tensor& q, const Tensor& 
   require_tile(kName, "q", q);
   require_tile(kName, "k_cache", k_cache);
   require_tile(kName, "v_cache", v_cache);
-  require_same_device(
-      kName, {{"q", q}, {"k_cache", k_cache}, {"v_cache", v_cache}, {"cur_pos", cur_pos}, {"page_table", page_table}});
+  require_same_device(kName, {{"q", q},
+                              {"k_cache", k_cache},
+                              {"v_cache", v_cache},
+                              {"cur_pos", cur_pos},
+                              {"page_table", page_table},
+                              {"key_bias", options.key_bias}});
   base::require(q.shape().rank() == 4 && q.shape()[0] == 1 && k_cache.shape().rank() == 4,
                 "[{}] q [1, B, Hq, D] and k_cache [blocks, Hkv, block_size, D] are required; received {} and {}", kName,
                 q.shape(), k_cache.shape());
@@ -140,14 +163,15 @@ Tensor paged_scaled_dot_product_attention_decode(const Tensor& q, const Tensor& 
                         .block_size = block_size,
                         .table_width = page_table.shape()[1],
                         .threads = device.queue().threads(),
-                        .options = options};
+                        .rule = rule_of(kName, options, heads, page_table.shape()[1] * block_size)};
   AttentionStages stages = fit_bf16(q, k_cache, v_cache) ? decode_in_bf16(work) : decode_in_fp32(work);
   launch(device, {.name = kName, .stages = std::move(stages.stages), .scratch_bytes = stages.scratch_bytes},
          {{"input_tensor_q", q},
           {"input_tensor_k", k_cache},
           {"input_tensor_v", v_cache},
           {"cur_pos_tensor", cur_pos},
-          {"page_table_tensor", page_table}},
+          {"page_table_tensor", page_table},
+          {"key_bias", options.key_bias}},
          {{"output", output}}, [&] {
            // The cache is counted as read in whole: how far it is filled stands in cur_pos, which only the device
            // knows.

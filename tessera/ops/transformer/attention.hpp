@@ -10,6 +10,11 @@ struct AttentionOptions {
   float scale = 1.0F;
   /// Position i attends to i - sliding_window_size + 1 .. i; 0: to all before it.
   std::int64_t sliding_window_size = 0;
+  /// A scaled score s becomes softcap * tanh(s / softcap) (Gemma Team, "Gemma 2"); 0: it stays.
+  float softcap = 0.0F;
+  /// [1, 1, Hq, positions] FLOAT32 in ROW_MAJOR, positions in whole tiles: what a head adds to the scores of each key
+  /// (Press et al., "Train Short, Test Long: Attention with Linear Biases"). None: nothing.
+  Tensor key_bias = {};
 };
 
 /// Causal softmax(scale q k^T) v of one user's prompt, by FlashAttention's blocks, query heads grouped over KV heads:

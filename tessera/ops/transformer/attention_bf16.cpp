@@ -59,7 +59,7 @@ std::pair<kernels::Lines, kernels::Lines> halves(const kernels::TileRow& row) {
 /// thread's scratch memory.
 class PackedRows {
  public:
-  PackedRows(std::int64_t groups, std::int64_t rows, std::int64_t head_dim, float scale)
+  PackedRows(std::int64_t groups, std::int64_t rows, std::int64_t head_dim, const AttentionRule& rule)
       : isa_(kernels::kernels()),
         width_(round_up(head_dim, kTileWidth)),
         row_bytes_(width_ * isa_.packed_bytes),
@@ -68,7 +68,9 @@ class PackedRows {
     const std::int64_t queries = floats(groups * rows * row_bytes_);
     const std::int64_t panels = floats(kAttentionKeys * row_bytes_);
     const std::int64_t ranges = floats(4 * rows);
-    float* memory = runtime::thread_scratch(queries + 2 * panels + 2 * ranges + 2 * groups * sums_floats_ + width_);
+    const std::int64_t bias = rule.key_bias ? rows * kAttentionKeys : 0;
+    float* memory =
+        runtime::thread_scratch(queries + 2 * panels + 2 * ranges + 2 * groups * sums_floats_ + width_ + bias);
     const auto take = [&memory](std::int64_t count) { return std::exchange(memory, memory + count); };
     q_ = reinterpret_cast<std::byte*>(take(queries));
     keys_ = reinterpret_cast<std::byte*>(take(panels));
@@ -78,7 +80,15 @@ class PackedRows {
     sums_ = take(groups * sums_floats_);
     others_ = take(groups * sums_floats_);
     row_ = take(width_);
-    block_ = {.rows = rows, .head_dim = head_dim, .width = width_, .keys = keys_, .values = values_, .scale = scale};
+    bias_ = take(bias);
+    block_ = {.rows = rows,
+              .head_dim = head_dim,
+              .width = width_,
+              .keys = keys_,
+              .values = values_,
+              .scale = rule.scale,
+              .softcap = rule.softcap,
+              .bias = rule.key_bias ? bias_ : nullptr};
   }
 
   std::int64_t width() const { return width_; }
@@ -111,6 +121,10 @@ class PackedRows {
     block_.count += kTileHeight;
   }
   std::int64_t count() const { return block_.count; }
+  /// What row `row` of the group that attends next adds to the keys of the block; only where the rule has a key_bias.
+  void set_bias(std::int64_t row, const float* of_keys) {
+    std::copy_n(of_keys, block_.count, bias_ + row * kAttentionKeys);
+  }
 
   /// Folds the block into `sums` for the rows of a group; `range(row)` gives the part of it that a row attends to.
   template <typename Range>
@@ -153,6 +167,7 @@ class PackedRows {
   float* sums_;
   float* others_;
   float* row_;
+  float* bias_;
   kernels::PackedAttention block_;
 };
 
@@ -186,7 +201,7 @@ void prefill_unit(const PrefillWork& work, const PrefillUnits& units, const runt
   const std::int64_t end = std::min(begin + units.band, work.length);
   const std::int64_t positions = end - begin;
 
-  PackedRows queries(1, heads * positions, work.head_dim, work.options.scale);
+  PackedRows queries(1, heads * positions, work.head_dim, work.rule);
   const kernels::AttentionSums sums = queries.sums(0);
   for (std::int64_t head = 0; head < heads; ++head) {
     for (std::int64_t i = 0; i < positions; ++i)
@@ -195,17 +210,19 @@ void prefill_unit(const PrefillWork& work, const PrefillUnits& units, const runt
   clear(sums, heads * positions, queries.width());
   const ConstTiles k = work.k.tiles(unit.chip, kv_head);
   const ConstTiles v = work.v.tiles(unit.chip, kv_head);
-  const std::int64_t all_attend = attended_keys(end - 1, work.options).first; // to keys from here to `begin`
-  std::int64_t start = attended_keys(begin, work.options).first / kAttentionKeys * kAttentionKeys;
+  const std::int64_t all_attend = attended_keys(end - 1, work.rule).first; // to keys from here to `begin`
+  std::int64_t start = attended_keys(begin, work.rule).first / kAttentionKeys * kAttentionKeys;
   for (; start < end; start += kAttentionKeys) {
     queries.clear_block();
     for (std::int64_t key = start; key < std::min(start + kAttentionKeys, end); key += kTileHeight)
       queries.append({{k, key / kTileHeight}, {v, key / kTileHeight}}, {}, 0, kTileHeight);
+    for (std::int64_t row = 0; work.rule.key_bias && row < heads * positions; ++row)
+      queries.set_bias(row, work.rule.key_bias.at(unit.chip, first_head + row / positions, start));
     if (start >= all_attend && start + queries.count() <= begin + 1) {
       queries.attend(0, sums);
     } else {
       queries.attend(0, sums, [&](std::int64_t row) {
-        const KeyRange keys = attended_keys(begin + row % positions, work.options);
+        const KeyRange keys = attended_keys(begin + row % positions, work.rule);
         return KeyRange{keys.first - start, keys.last - start};
       });
     }
@@ -323,7 +340,7 @@ void decode_unit(const DecodeWork& work, const DecodeUnits& units, const runtime
   const Panel first_panel = ahead.next();
   ask_for(first_panel.k);
   ask_for(first_panel.v);
-  PackedRows queries(heads.last - heads.first, group, work.head_dim, work.options.scale);
+  PackedRows queries(heads.last - heads.first, group, work.head_dim, work.rule);
   for (std::int64_t row = heads.first * group; row < heads.last * group; ++row)
     queries.load_query(row - heads.first * group, work.q.tiles(unit.chip, user), row);
 
@@ -340,6 +357,8 @@ void decode_unit(const DecodeWork& work, const DecodeUnits& units, const runtime
       for (std::int64_t head = heads.first; head < heads.last; ++head) {
         queries.clear_block();
         queries.append(use.next(), ahead.next(), attended.first, attended.last);
+        for (std::int64_t row = 0; work.rule.key_bias && row < group; ++row)
+          queries.set_bias(row, work.rule.key_bias.at(unit.chip, head * group + row, key));
         if (attended.first <= 0 && attended.last >= kTileHeight) {
           queries.attend(head - heads.first, sums_of(head, part));
         } else {

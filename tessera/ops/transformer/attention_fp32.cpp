@@ -11,9 +11,10 @@ using kernels::ConstTiles;
 /// Query rows that share keys and values, with all the working memory of one unit; lies in the thread's scratch memory.
 class QueryRows {
  public:
-  QueryRows(std::int64_t rows, std::int64_t head_dim)
-      : rows_(rows), head_dim_(head_dim), padded_dim_(round_up(head_dim, kTileWidth)) {
-    float* memory = runtime::thread_scratch(2 * rows * head_dim + 4 * rows + 2 * kTileHeight * padded_dim_);
+  QueryRows(std::int64_t rows, std::int64_t head_dim, const AttentionRule& rule)
+      : rows_(rows), head_dim_(head_dim), padded_dim_(round_up(head_dim, kTileWidth)), rule_(rule) {
+    const std::int64_t bias = rule.key_bias ? rows * kTileHeight : 0;
+    float* memory = runtime::thread_scratch(2 * rows * head_dim + 4 * rows + 2 * kTileHeight * padded_dim_ + bias);
     const auto take = [&memory](std::int64_t count) { return std::exchange(memory, memory + count); };
     q_ = take(rows * head_dim);
     state_ = {.maximum = take(rows), .sum = take(rows), .accumulator = take(rows * head_dim)};
@@ -21,6 +22,7 @@ class QueryRows {
     last_ = reinterpret_cast<std::int32_t*>(take(rows));
     k_transposed_ = take(kTileHeight * padded_dim_);
     v_ = take(kTileHeight * padded_dim_);
+    bias_ = take(bias);
     std::fill_n(state_.maximum, rows, -std::numeric_limits<float>::infinity());
     std::fill_n(state_.sum, rows, 0.0F);
     std::fill_n(state_.accumulator, rows * head_dim, 0.0F);
@@ -28,9 +30,14 @@ class QueryRows {
 
   float* q(std::int64_t row) { return q_ + row * head_dim_; }
 
+  /// What the rows add to the next 32 keys; only where the rule has a key_bias.
+  void set_bias(std::int64_t row, const float* of_keys) {
+    std::copy_n(of_keys, kTileHeight, bias_ + row * kTileHeight);
+  }
+
   /// Folds in the 32 keys and values of one tile row; `range(row)` gives the part of them that the row attends to.
   template <typename Range>
-  void attend(const ConstTiles& k, const ConstTiles& v, std::int64_t tile_row, float scale, Range&& range) {
+  void attend(const ConstTiles& k, const ConstTiles& v, std::int64_t tile_row, Range&& range) {
     const kernels::Kernels& isa = kernels::kernels();
     for (std::int64_t row = 0; row < rows_; ++row) {
       const auto [first, last] = range(row);
@@ -49,7 +56,9 @@ class QueryRows {
                                  .v = v_,
                                  .first = first_,
                                  .last = last_,
-                                 .scale = scale});
+                                 .scale = rule_.scale,
+                                 .softcap = rule_.softcap,
+                                 .bias = rule_.key_bias ? bias_ : nullptr});
   }
 
   /// softmax-weighted sums [rows, head_dim]; overwrites the queries.
@@ -62,12 +71,14 @@ class QueryRows {
   std::int64_t rows_;
   std::int64_t head_dim_;
   std::int64_t padded_dim_;
+  const AttentionRule& rule_;
   float* q_;
   kernels::AttentionState state_;
   std::int32_t* first_;
   std::int32_t* last_;
   float* k_transposed_;
   float* v_;
+  float* bias_;
 };
 
 /// A unit is one tile row of positions of all query heads that share a KV head: each block of keys is read once for
@@ -78,20 +89,21 @@ void prefill_unit(const PrefillWork& work, const runtime::Unit& unit) {
   const std::int64_t kv_head = unit.index / bands;
   const std::int64_t begin = unit.index % bands * kTileHeight;
   const std::int64_t rows = work.group() * kTileHeight;
-  QueryRows queries(rows, work.head_dim);
+  QueryRows queries(rows, work.head_dim, work.rule);
   const auto head_of = [&](std::int64_t row) { return kv_head * work.group() + row / kTileHeight; };
   for (std::int64_t row = 0; row < rows; ++row) {
     isa.load_row(work.q.tiles(unit.chip, head_of(row)), begin + row % kTileHeight, 0, work.head_dim, queries.q(row));
   }
-  const std::int64_t first_block = attended_keys(begin, work.options).first / kTileHeight;
+  const std::int64_t first_block = attended_keys(begin, work.rule).first / kTileHeight;
   for (std::int64_t block = first_block; block * kTileHeight < std::min(begin + kTileHeight, work.length); ++block) {
-    queries.attend(work.k.tiles(unit.chip, kv_head), work.v.tiles(unit.chip, kv_head), block, work.options.scale,
-                   [&](std::int64_t row) {
-                     const std::int64_t position = begin + row % kTileHeight;
-                     if (position >= work.length) return KeyRange{};
-                     const KeyRange keys = attended_keys(position, work.options);
-                     return KeyRange{keys.first - block * kTileHeight, keys.last - block * kTileHeight};
-                   });
+    for (std::int64_t row = 0; work.rule.key_bias && row < rows; ++row)
+      queries.set_bias(row, work.rule.key_bias.at(unit.chip, head_of(row), block * kTileHeight));
+    queries.attend(work.k.tiles(unit.chip, kv_head), work.v.tiles(unit.chip, kv_head), block, [&](std::int64_t row) {
+      const std::int64_t position = begin + row % kTileHeight;
+      if (position >= work.length) return KeyRange{};
+      const KeyRange keys = attended_keys(position, work.rule);
+      return KeyRange{keys.first - block * kTileHeight, keys.last - block * kTileHeight};
+    });
   }
   const float* result = queries.finish();
   for (std::int64_t row = 0; row < rows; ++row) {
@@ -106,14 +118,16 @@ void decode_unit(const DecodeWork& work, const runtime::Unit& unit) {
   const std::int64_t user = unit.index / work.kv_heads;
   const std::int64_t kv_head = unit.index % work.kv_heads;
   const KeyRange keys = decode_keys(work, unit.chip, user);
-  QueryRows queries(work.group(), work.head_dim);
+  QueryRows queries(work.group(), work.head_dim, work.rule);
   for (std::int64_t row = 0; row < work.group(); ++row) {
     isa.load_row(work.q.tiles(unit.chip, user), kv_head * work.group() + row, 0, work.head_dim, queries.q(row));
   }
   for (std::int64_t tile_row = keys.first / kTileHeight; tile_row * kTileHeight < keys.last; ++tile_row) {
     const CachePlace place = cache_place(work, unit.chip, user, kv_head, tile_row);
+    for (std::int64_t row = 0; work.rule.key_bias && row < work.group(); ++row)
+      queries.set_bias(row, work.rule.key_bias.at(unit.chip, kv_head * work.group() + row, tile_row * kTileHeight));
     queries.attend(work.k.tiles(unit.chip, place.matrix), work.v.tiles(unit.chip, place.matrix), place.tile_row,
-                   work.options.scale, [&](std::int64_t) {
+                   [&](std::int64_t) {
                      return KeyRange{keys.first - tile_row * kTileHeight, keys.last - tile_row * kTileHeight};
                    });
   }

@@ -11,6 +11,26 @@
 
 namespace tessera::ops {
 
+/// AttentionOptions::key_bias.
+struct KeyBias {
+  DeviceView table;
+  std::int64_t positions = 0; ///< 0: none
+
+  explicit operator bool() const { return positions > 0; }
+  /// What a query head adds to key `key` and those behind it.
+  const float* at(std::int64_t chip, std::int64_t head, std::int64_t key) const {
+    return table.elements<float>(chip) + head * positions + key;
+  }
+};
+
+/// AttentionOptions without its tensor.
+struct AttentionRule {
+  float scale = 1.0F;
+  float softcap = 0.0F;
+  std::int64_t sliding_window_size = 0;
+  KeyBias key_bias;
+};
+
 struct PrefillWork {
   DeviceView q, k, v, output;
   std::int64_t heads = 0;
@@ -18,7 +38,7 @@ struct PrefillWork {
   std::int64_t length = 0;
   std::int64_t head_dim = 0;
   int threads = 1; ///< may change how the work is cut into units, never a result
-  AttentionOptions options;
+  AttentionRule rule;
 
   std::int64_t group() const { return heads / kv_heads; }
 };
@@ -33,7 +53,7 @@ struct DecodeWork {
   std::int64_t block_size = 0;
   std::int64_t table_width = 0;
   int threads = 1; ///< as in PrefillWork
-  AttentionOptions options;
+  AttentionRule rule;
 
   std::int64_t group() const { return heads / kv_heads; }
   std::int64_t capacity() const { return table_width * block_size; }
@@ -57,8 +77,8 @@ struct KeyRange {
 };
 
 /// Keys that position `position` attends to; none for -1.
-inline KeyRange attended_keys(std::int64_t position, const AttentionOptions& options) {
-  const std::int64_t window = options.sliding_window_size;
+inline KeyRange attended_keys(std::int64_t position, const AttentionRule& rule) {
+  const std::int64_t window = rule.sliding_window_size;
   return {window > 0 ? std::max<std::int64_t>(0, position - window + 1) : 0, position + 1};
 }
 

@@ -1,0 +1,125 @@
+#include "tessera/ops/moe/grouped_linear.hpp"
+
+#include <algorithm>
+#include <vector>
+
+#include "tessera/base/error.hpp"
+#include "tessera/ops/matmul/panel.hpp"
+#include "tessera/runtime/thread_scratch.hpp"
+#include "tessera/spec/tile.hpp"
+
+namespace tessera::ops {
+namespace {
+
+constexpr std::string_view kName = "grouped_linear";
+constexpr std::int64_t kPlacesOfUnit = 4;
+
+void check(const Tensor& input, GroupedInput kind, std::span<const Tensor> weights, const Routing& routing) {
+  require_tile(kName, "input", input);
+  const std::int64_t experts = routing.counts.shape()[0];
+  base::require(static_cast<std::int64_t>(weights.size()) == experts,
+                "[{}] a weight for each of {} experts is required; received {}", kName, experts, weights.size());
+  const std::int64_t rows = kind == GroupedInput::GATHER ? routing.row_count() : routing.rows.shape()[0];
+  require_shape(kName, "input", input, {1, 1, rows, input.shape()[-1]});
+  for (const Tensor& weight : weights) {
+    require_tile(kName, "weight", weight);
+    require_same_device(kName, {{"input", input}, {"weight", weight}});
+    base::require(weight.spec() == weights.front().spec() && weight.spec().num_matrices() == 1 &&
+                      weight.shape()[-2] == input.shape()[-1],
+                  "[{}] weights must be [1, 1, {}, N], all of one spec; received {} and {}", kName, input.shape()[-1],
+                  to_string(weights.front().spec()), to_string(weight.spec()));
+  }
+}
+
+/// Fills the panel, a row for each place that has one.
+runtime::Stage pack_places(const Tensor& input, GroupedInput kind, const Routing& routing, const Extents& extents,
+                           const Panel& panel) {
+  const std::int64_t places = routing.rows.shape()[0];
+  return {div_up(places, kPlacesOfUnit), [a = input.view(), rows = routing.rows.view(), kind, places,
+                                          depth = extents.padded_depth, panel](const runtime::Unit& unit) {
+            float* const values = runtime::thread_scratch(depth);
+            const std::int64_t end = std::min((unit.index + 1) * kPlacesOfUnit, places);
+            for (std::int64_t place = unit.index * kPlacesOfUnit; place < end; ++place) {
+              const std::int64_t row = rows.elements<std::int32_t>(unit.chip)[place];
+              if (row < 0) continue;
+              kernels::kernels().load_row(a.tiles(unit.chip), kind == GroupedInput::GATHER ? row : place, 0, depth,
+                                          values);
+              std::byte* out = unit.scratch + place * panel.row_bytes;
+              for (std::int64_t k = 0; k < depth; k += kTileWidth, out += panel.tile_bytes)
+                pack_values(panel, values + k, out);
+            }
+          }};
+}
+
+/// Columns of tiles of each expert: those that no row goes to have nothing to do.
+runtime::Stage multiply(std::span<const Tensor> weights, const Routing& routing, const Tensor& output,
+                        const Extents& extents, const Panel& panel) {
+  std::vector<DeviceView> views;
+  for (const Tensor& weight : weights) views.push_back(weight.view());
+  const std::int64_t columns = output.spec().tile_columns();
+  const std::int64_t of_unit = tile_columns_of_unit(weights.front().spec());
+  const std::int64_t units = div_up(columns, of_unit); // of an expert
+  return {units * static_cast<std::int64_t>(weights.size()),
+          [views = std::move(views), begins = routing.begins.view(), counts = routing.counts.view(),
+           out = output.view(), extents, panel, columns, of_unit, units](const runtime::Unit& unit) {
+            const std::int64_t expert = unit.index / units;
+            const std::int64_t first = unit.index % units * of_unit;
+            const std::int64_t begin = begins.elements<std::int32_t>(unit.chip)[expert];
+            Extents own = extents;
+            own.rows = counts.elements<std::int32_t>(unit.chip)[expert];
+            if (own.rows == 0) return;
+            multiply_columns(unit.scratch + begin * panel.row_bytes, panel, own,
+                             views[static_cast<std::size_t>(expert)].tiles(unit.chip), {},
+                             {out.tiles(unit.chip), begin / kTileHeight}, first, std::min(first + of_unit, columns));
+          }};
+}
+
+} // namespace
+
+Tensor grouped_linear(const Tensor& input, GroupedInput kind, std::span<const Tensor> weights, const Routing& routing,
+                      const LinearOptions& options) {
+  check(input, kind, weights, routing);
+  require_float(kName, options.dtype);
+  base::require(!options.bias.defined(), "[{}] no bias is taken; received {}", kName, to_string(options.bias.spec()));
+  const TensorSpec& weight = weights.front().spec();
+  runtime::MeshDevice& device = input.device();
+  const std::int64_t places = routing.rows.shape()[0];
+  const std::int64_t columns = weight.shape[-1];
+  // The arithmetic follows the number of rows routed, as in linear, not how many share an expert.
+  const Extents extents{.rows = routing.row_count(),
+                        .depth = weight.shape[-2],
+                        .padded_depth = weight.tile_rows() * kTileHeight,
+                        .columns = columns};
+  const ComputeConfig compute = options.compute_kernel_config.value_or(default_compute_config(weight.dtype));
+  const Tensor output = Tensor::allocate(
+      device,
+      {{1, 1, places, columns}, options.dtype, Layout::TILE, options.memory_config.value_or(input.memory_config())},
+      kName);
+  const Panel panel(input.dtype(), weight.dtype, compute.math_fidelity, extents);
+  std::vector<Operand> inputs{
+      {"input", input}, {"rows", routing.rows}, {"begins", routing.begins}, {"counts", routing.counts}};
+  for (const Tensor& of_expert : weights) inputs.push_back({"weight", of_expert});
+  const std::vector<Operand> outputs{{"output", output}};
+  launch(device,
+         {.name = kName,
+          .stages = {pack_places(input, kind, routing, extents, panel),
+                     multiply(weights, routing, output, extents, panel)},
+          .scratch_bytes = places * panel.row_bytes},
+         inputs, outputs, [&] {
+           // As many experts are read as can be chosen at most.
+           const std::int64_t routed = routing.weights.shape()[0];
+           const std::int64_t read = std::min(static_cast<std::int64_t>(weights.size()), routed);
+           const bool in_dram = output.memory_config().buffer_type == BufferType::DRAM;
+           const std::int64_t in = input.spec().size_bytes();
+           const std::int64_t out = output.spec().size_bytes();
+           return OpDetails{{{"math_fidelity", std::string(to_string(compute.math_fidelity))}, {"experts_read", read}},
+                            {.matmul_flops = 2 * routed * extents.depth * columns,
+                             .fidelity = compute.math_fidelity,
+                             .dram_read_bytes = read * weight.size_bytes() + (in_dram ? in : 0),
+                             .dram_write_bytes = in_dram ? out : 0,
+                             .l1_bytes = in_dram ? 0 : in + out}};
+         });
+  return output;
+}
+
+} // namespace tessera::ops
