@@ -33,6 +33,8 @@ void gelu(const float* x, std::int64_t count, float* out) noexcept;
 void gelu_tanh(const float* x, std::int64_t count, float* out) noexcept;
 void add(const float* a, const float* b, std::int64_t count, float* out) noexcept;
 void mul(const float* a, const float* b, std::int64_t count, float* out) noexcept;
+void max(const float* a, const float* b, std::int64_t count, float* out) noexcept;
+void relu(const float* x, std::int64_t count, float* out) noexcept;
 void block_maxima(const float* x, std::int64_t blocks, float* maxima) noexcept;
 double softmax_weights(const float* x, std::int64_t count, float maximum, float scale, float* out) noexcept;
 void attention_block(const AttentionState& state, const AttentionBlock& block) noexcept;
@@ -74,6 +76,8 @@ constexpr Kernels table(std::string_view isa, std::int64_t packed_bytes, std::in
           .gelu = gelu,
           .gelu_tanh = gelu_tanh,
           .add = add,
+          .max = max,
+          .relu = relu,
           .mul = mul,
           .block_maxima = block_maxima,
           .softmax_weights = softmax_weights,
