@@ -9,6 +9,7 @@
 #include "tessera/base/error.hpp"
 #include "tessera/models/decoder_keys.hpp"
 #include "tessera/models/resnet/resnet.hpp"
+#include "tessera/models/vit/vit.hpp"
 
 namespace tessera::models {
 namespace {
@@ -16,7 +17,7 @@ namespace {
 constexpr std::int64_t kDefaultClasses = 2; // of Hugging Face's PretrainedConfig
 
 const auto& registry() {
-  static const std::array families = {resnet_family()};
+  static const std::array families = {resnet_family(), vit_family()};
   return families;
 }
 

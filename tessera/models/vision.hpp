@@ -53,6 +53,9 @@ std::unique_ptr<nn::VisionModel> load_image_classifier(std::shared_ptr<runtime::
                                                        const checkpoint::Checkpoint& checkpoint,
                                                        const VisionLoadOptions& options);
 
+/// Most pixels along a side of an image.
+inline constexpr std::int64_t kMostPixels = 16384;
+
 /// Classes of a config.json: the entries of id2label, or num_labels.
 std::int64_t class_count(const checkpoint::ConfigReader& config);
 /// The names of `classes` classes, by id2label: empty without one. Throws InvalidArgument for one that does not name

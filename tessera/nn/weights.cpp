@@ -117,7 +117,12 @@ Tensor WeightLoader::matmul_weight(const MeshRows& rows, DataType dtype, std::st
 
 Tensor WeightLoader::vector(const MeshRows& rows, DataType dtype, std::string_view name,
                             const runtime::Sharing& sharing) const {
-  return put({{1, 1, 1, rows[0].columns}, dtype, Layout::TILE, kDramInterleaved}, name, sharing,
+  return matrix(rows, dtype, name, sharing);
+}
+
+Tensor WeightLoader::matrix(const MeshRows& rows, DataType dtype, std::string_view name,
+                            const runtime::Sharing& sharing) const {
+  return put({{1, 1, rows[0].rows, rows[0].columns}, dtype, Layout::TILE, kDramInterleaved}, name, sharing,
              [rows](const Tensor& weight) { tensor::write_rows(weight, rows); });
 }
 

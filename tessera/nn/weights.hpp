@@ -51,6 +51,9 @@ class WeightLoader {
   /// A vector as [1, 1, 1, N] TILE. Of chips with the same rows, `sharing` says.
   Tensor vector(const MeshRows& rows, DataType dtype, std::string_view name,
                 const runtime::Sharing& sharing = {}) const;
+  /// The same for a matrix that is no factor of a product: [1, 1, rows, columns] TILE.
+  Tensor matrix(const MeshRows& rows, DataType dtype, std::string_view name,
+                const runtime::Sharing& sharing = {}) const;
   /// A table as [1, 1, rows, columns] ROW_MAJOR.
   Tensor table(const MeshRows& rows, DataType dtype, std::string_view name, const runtime::Sharing& sharing = {}) const;
 

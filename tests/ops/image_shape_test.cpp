@@ -1,3 +1,4 @@
+#include "tessera/ops/data_movement/concat.hpp"
 #include "tessera/ops/data_movement/fold.hpp"
 #include "tessera/ops/pool/upsample.hpp"
 #include "tests/ops/naive_vision.hpp"
@@ -38,6 +39,20 @@ TEST_F(ImageShape, FoldReadsPlanesAndPads) {
     EXPECT_EQ(result.data[static_cast<std::size_t>(i)], numerics::from_bfloat16(numerics::to_bfloat16(value)));
   }
   EXPECT_INVALID(fold(input, {.stride = {2, 2}, .use_transpose_as_fold = true}), "must divide the padded image");
+}
+
+TEST_F(ImageShape, ConcatPutsTheSameRowsBeforeEverySequence) {
+  const HostTensor token = random_values({1, 1, 2, 40}, 1);
+  const HostTensor patches = random_values({1, 1, 3 * 33, 40}, 2);
+  const Tensor tokens = concat_rows(upload(token, DataType::FLOAT32), upload(patches, DataType::FLOAT32), 3);
+  ASSERT_EQ(tokens.shape(), (Shape{1, 1, 3 * 35, 40}));
+  const HostTensor result = to_host(tokens);
+  for (std::int64_t row = 0; row < 3 * 35; ++row) {
+    const auto expected = row % 35 < 2 ? token.row(row % 35) : patches.row(row / 35 * 33 + row % 35 - 2);
+    EXPECT_TRUE(std::equal(expected.begin(), expected.end(), result.row(row).begin())) << row;
+  }
+  expect_zero_padding(tokens);
+  EXPECT_INVALID(concat_rows(random({1, 1, 1, 32}, 1), random({1, 1, 8, 40}, 2), 2), "[concat] matrices");
 }
 
 TEST_F(ImageShape, NearestUpsamplingRepeatsPixels) {

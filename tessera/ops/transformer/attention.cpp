@@ -20,7 +20,9 @@ void check_heads(std::string_view op, std::int64_t heads, std::int64_t kv_heads,
 }
 
 Attributes attributes_of(const AttentionOptions& options) {
-  return {{"is_causal", true}, {"scale", double{options.scale}}, {"sliding_window_size", options.sliding_window_size}};
+  return {{"is_causal", options.is_causal},
+          {"scale", double{options.scale}},
+          {"sliding_window_size", options.sliding_window_size}};
 }
 
 /// Whether products of bfloat16 values are exact for these operands: all formats but FLOAT32 widen to it.
@@ -63,15 +65,19 @@ Tensor scaled_dot_product_attention(const Tensor& q, const Tensor& k, const Tens
   require_tile(kName, "k", k);
   require_tile(kName, "v", v);
   require_same_device(kName, {{"q", q}, {"k", k}, {"v", v}});
-  base::require(q.shape().rank() == 4 && q.shape()[0] == 1 && k.shape().rank() == 4,
-                "[{}] q [1, Hq, S, D] and k [1, Hkv, S, D] are required; received {} and {}", kName, q.shape(),
+  base::require(q.shape().rank() == 4 && k.shape().rank() == 4,
+                "[{}] q [B, Hq, S, D] and k [B, Hkv, S, D] are required; received {} and {}", kName, q.shape(),
                 k.shape());
+  base::require(options.is_causal || options.sliding_window_size == 0,
+                "[{}] sliding_window_size must be 0 (none) where positions attend to all; received {}", kName,
+                options.sliding_window_size);
+  const std::int64_t sequences = q.shape()[0];
   const std::int64_t heads = q.shape()[1];
   const std::int64_t kv_heads = k.shape()[1];
   const std::int64_t length = q.shape()[2];
   const std::int64_t head_dim = q.shape()[3];
   check_heads(kName, heads, kv_heads, options);
-  require_shape(kName, "k", k, {1, kv_heads, length, head_dim});
+  require_shape(kName, "k", k, {sequences, kv_heads, length, head_dim});
   require_shape(kName, "v", v, k.shape());
   runtime::MeshDevice& device = q.device();
   Tensor output = Tensor::allocate(device, q.spec(), kName);
@@ -80,8 +86,8 @@ Tensor scaled_dot_product_attention(const Tensor& q, const Tensor& k, const Tens
                          .k = k.view(),
                          .v = v.view(),
                          .output = output.view(),
-                         .heads = heads,
-                         .kv_heads = kv_heads,
+                         .heads = sequences * heads,
+                         .kv_heads = sequences * kv_heads,
                          .length = length,
                          .head_dim = head_dim,
                          .threads = device.queue().threads(),
@@ -89,8 +95,9 @@ Tensor scaled_dot_product_attention(const Tensor& q, const Tensor& k, const Tens
   AttentionStages stages = fit_bf16(q, k, v) ? prefill_in_bf16(work) : prefill_in_fp32(work);
   launch(device, {.name = kName, .stages = std::move(stages.stages), .scratch_bytes = stages.scratch_bytes},
          {{"input_tensor_q", q}, {"input_tensor_k", k}, {"input_tensor_v", v}}, {{"output", output}}, [&] {
-           return OpDetails{attributes_of(options),
-                            {.matmul_flops = 4 * heads * head_dim * causal_pairs(length, options.sliding_window_size)}};
+           const std::int64_t pairs =
+               options.is_causal ? causal_pairs(length, options.sliding_window_size) : length * length;
+           return OpDetails{attributes_of(options), {.matmul_flops = 4 * sequences * heads * head_dim * pairs}};
          });
   return output;
 }

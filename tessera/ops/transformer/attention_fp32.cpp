@@ -83,13 +83,14 @@ void prefill_unit(const PrefillWork& work, const runtime::Unit& unit) {
   for (std::int64_t row = 0; row < rows; ++row) {
     isa.load_row(work.q.tiles(unit.chip, head_of(row)), begin + row % kTileHeight, 0, work.head_dim, queries.q(row));
   }
-  const std::int64_t first_block = attended_keys(begin, work.options).first / kTileHeight;
-  for (std::int64_t block = first_block; block * kTileHeight < std::min(begin + kTileHeight, work.length); ++block) {
+  const std::int64_t first_block = work.keys_of(begin).first / kTileHeight;
+  const std::int64_t last = work.end_of_keys(std::min(begin + kTileHeight, work.length));
+  for (std::int64_t block = first_block; block * kTileHeight < last; ++block) {
     queries.attend(work.k.tiles(unit.chip, kv_head), work.v.tiles(unit.chip, kv_head), block, work.options.scale,
                    [&](std::int64_t row) {
                      const std::int64_t position = begin + row % kTileHeight;
                      if (position >= work.length) return KeyRange{};
-                     const KeyRange keys = attended_keys(position, work.options);
+                     const KeyRange keys = work.keys_of(position);
                      return KeyRange{keys.first - block * kTileHeight, keys.last - block * kTileHeight};
                    });
   }
