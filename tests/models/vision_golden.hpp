@@ -5,6 +5,8 @@
 #include <vector>
 
 #include "tessera/checkpoint/safetensors.hpp"
+#include "tessera/models/vision.hpp"
+#include "tessera/tensor/host_tensor.hpp"
 #include "tests/base/temporary_folder.hpp"
 #include "tests/models/golden_models.hpp"
 
@@ -80,6 +82,14 @@ inline void write_hashed_resnet50(const std::filesystem::path& folder, const std
   for (const checkpoint::TensorView& view : norms.tensors())
     tensors.push_back({view.name, view.dtype, view.shape, view.data});
   checkpoint::write_safetensors(file, tensors);
+}
+
+/// A golden model's checkpoint; weights that have to be made are written into `scratch`.
+inline checkpoint::Checkpoint open_golden_vision(const std::filesystem::path& folder,
+                                                 const std::filesystem::path& scratch) {
+  if (!exists(folder / "bn.safetensors")) return models::open_vision_checkpoint(folder.string());
+  write_hashed_resnet50(folder, scratch / "model.safetensors");
+  return models::open_vision_checkpoint(scratch.string());
 }
 
 } // namespace tessera::test

@@ -16,16 +16,9 @@ constexpr double kFullTolerance = 1e-3;
 
 class GoldenVision : public testing::TestWithParam<std::filesystem::path> {
  protected:
-  checkpoint::Checkpoint open_checkpoint() {
-    if (exists(GetParam() / "bn.safetensors")) {
-      const auto file = folder_.path() / "model.safetensors";
-      test::write_hashed_resnet50(GetParam(), file);
-      return models::open_vision_checkpoint(file.string());
-    }
-    return models::open_vision_checkpoint(GetParam().string());
-  }
   std::unique_ptr<nn::VisionModel> open_model(const std::string& precision, const char* board_name = "n150") {
-    return models::load_image_classifier(runtime::MeshDevice::open({.board = board(board_name)}), open_checkpoint(),
+    return models::load_image_classifier(runtime::MeshDevice::open({.board = board(board_name)}),
+                                         test::open_golden_vision(GetParam(), folder_.path()),
                                          {.precision = precision});
   }
   HostTensor golden(const std::string& name) const { return test::golden_tensor(GetParam(), name); }
