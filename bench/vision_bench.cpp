@@ -13,7 +13,7 @@
 #include <random>
 #include <string>
 
-#include "bench/vision_peer.hpp"
+#include "bench/reference/vision_peer.hpp"
 #include "tessera/base/error.hpp"
 #include "tessera/models/vision.hpp"
 

@@ -1,4 +1,4 @@
-#include "bench/vision_peer.hpp"
+#include "bench/reference/vision_peer.hpp"
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
