@@ -20,6 +20,7 @@ struct Command {
 Command bringup_command();
 Command generate_command();
 Command forward_command();
+Command classify_command();
 Command tokenize_command();
 Command detokenize_command();
 Command plan_command();

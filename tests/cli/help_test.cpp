@@ -11,8 +11,8 @@ namespace {
 
 using ::testing::HasSubstr;
 
-constexpr const char* kCommands[] = {"bringup", "generate", "forward", "tokenize", "detokenize",
-                                     "plan",    "bench",    "profile", "devices"};
+constexpr const char* kCommands[] = {"bringup",    "generate", "forward", "classify", "tokenize",
+                                     "detokenize", "plan",     "bench",   "profile",  "devices"};
 
 TEST(Help, SaysAllOfEverySubcommand) {
   const ProgramRun run = run_tessera({"--help"});

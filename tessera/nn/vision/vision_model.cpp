@@ -33,10 +33,6 @@ void VisionModel::add_piece(std::string name, std::string input, Forward forward
   forwards_.push_back(std::move(forward));
 }
 
-std::int64_t VisionModel::images_of_chip(std::int64_t images) const {
-  return div_up(images, device_->chips());
-}
-
 FeatureMap VisionModel::allocate_pixels(std::int64_t images_of_chip, std::int64_t height, std::int64_t width) const {
   base::require(images_of_chip > 0 && height > 0 && width > 0 &&
                     (info_.any_image_size || (height == info_.image_size && width == info_.image_size)),
@@ -53,16 +49,24 @@ FeatureMap VisionModel::upload(const HostTensor& pixel_values) {
   const Shape& shape = pixel_values.shape;
   base::require(shape.rank() == 4 && shape[0] > 0 && shape[1] == info_.channels,
                 "[{}] pixel_values must be [N, {}, H, W]; received {}", info_.family, info_.channels, shape);
-  const std::int64_t images = images_of_chip(shape[0]);
-  FeatureMap pixels = allocate_pixels(images, shape[2], shape[3]);
-  tensor::write_rows(pixels.rows, tensor::rows_of(pixel_values), shape, tensor::shard_tensor_to_mesh(0, images));
+  FeatureMap pixels = allocate_pixels(images_of_chip(shape[0]), shape[2], shape[3]);
+  write_pixels(pixels, pixel_values);
   return pixels;
 }
 
-HostTensor VisionModel::read(const FeatureMap& features, std::int64_t images) const {
+void VisionModel::write_pixels(const FeatureMap& pixels, const HostTensor& pixel_values) const {
+  tensor::write_rows(pixels.rows, tensor::rows_of(pixel_values), pixel_values.shape,
+                     tensor::shard_tensor_to_mesh(0, pixels.images));
+}
+
+tensor::Read<HostTensor> VisionModel::begin_read(const FeatureMap& features, std::int64_t images) const {
   const Shape shape = host_shape(features, images);
-  HostTensor result = tensor::to_host(features.rows, tensor::concat_mesh_to_tensor(-2, shape.volume() / shape[-1]));
-  result.shape = shape;
+  return tensor::begin_read(features.rows, tensor::concat_mesh_to_tensor(-2, shape.volume() / shape[-1]));
+}
+
+HostTensor VisionModel::read(const FeatureMap& features, std::int64_t images) const {
+  HostTensor result = begin_read(features, images).get();
+  result.shape = host_shape(features, images);
   return result;
 }
 

@@ -39,10 +39,17 @@ class VisionModel : public ImageClassifier {
   FeatureMap upload(const HostTensor& pixel_values);
   /// Memory for so many images on each chip, not initialised.
   FeatureMap allocate_pixels(std::int64_t images_of_chip, std::int64_t height, std::int64_t width) const;
-  /// All images of all chips, but for `images` and beyond.
+  /// The same into memory that is there, of at least as many images; those beyond are zeros.
+  void write_pixels(const FeatureMap& pixels, const HostTensor& pixel_values) const;
+  /// The first `images` images of all chips.
   HostTensor read(const FeatureMap& features, std::int64_t images) const;
+  /// The same without waiting, its rows in a matrix.
+  tensor::Read<HostTensor> begin_read(const FeatureMap& features, std::int64_t images) const;
+  /// Images that a chip takes of so many.
+  std::int64_t images_of_chip(std::int64_t images) const { return div_up(images, device_->chips()); }
 
   runtime::MeshDevice& device() { return *device_; }
+  const std::shared_ptr<runtime::MeshDevice>& shared_device() const { return device_; }
   const Precision& precision() const { return precision_; }
   const std::vector<Tensor>& weights() const { return weights_; }
 
@@ -59,8 +66,6 @@ class VisionModel : public ImageClassifier {
   DataType activation() const { return precision_.activation; }
 
  private:
-  std::int64_t images_of_chip(std::int64_t images) const;
-
   std::shared_ptr<runtime::MeshDevice> device_;
   Precision precision_;
   ImageClassifierInfo info_;
