@@ -212,10 +212,8 @@ void BankAllocator::fail(std::int64_t pages, std::int64_t page_bytes, std::int64
   }
   throw base::OutOfMemory(fmt::format(
       "[allocate] {} for {} ({}) must fit the {} of one {} chip: {} pages of {} bytes over {} banks, {} a bank; of {} "
-      "in all {} are free, "
-      "the largest hole is {} a bank; held by: {}{}; try a smaller precision (--precision bfp8), a smaller --context "
-      "or "
-      "batch, or more chips",
+      "in all {} are free, the largest hole is {} a bank; held by: {}{}; try a smaller precision (--precision bfp8 or "
+      "bfp4), a smaller --context or batch, or more chips",
       megabytes(bytes_per_bank * layout_.banks), label.name, to_string(label.kind), layout_.name, layout_.board, pages,
       page_bytes, layout_.banks, megabytes(bytes_per_bank), megabytes(capacity_bytes()),
       megabytes(capacity_bytes() - usage_.used_bytes), megabytes(largest_hole), holders.empty() ? "nothing" : holders,

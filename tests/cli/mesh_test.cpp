@@ -71,6 +71,36 @@ TEST_F(OnMesh, BenchCountsTheUsersOfAllCopies) {
   EXPECT_EQ(report.at("decode").at(0).at("batch"), 40);
 }
 
+TEST(FalconOnMesh, RunsAsCopiesThatShareLayers) {
+  const nlohmann::json config = tiny_falcon_config({{"new_decoder_architecture", true},
+                                                    {"hidden_size", 64}, // 16 for each of 4 chips: not whole tiles
+                                                    {"num_attention_heads", 8},
+                                                    {"num_kv_heads", 8},
+                                                    {"ffn_hidden_size", 100},
+                                                    {"vocab_size", 51}});
+  const TemporaryFolder folder;
+  write_tiny_checkpoint(folder, config, tiny_weights(config));
+  const std::vector<std::int64_t> ids{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12};
+  const checkpoint::OutputTensor tensor{
+      "input_ids", checkpoint::StorageType::I64, {3, 4}, std::as_bytes(std::span(ids))};
+  checkpoint::write_safetensors((folder.path() / "ids").string(), {&tensor, 1});
+  for (const char* mode : {"prefill", "decode"}) {
+    const auto forward = [&](const std::string& output, const std::vector<std::string>& mesh) {
+      const std::string path = (folder.path() / output).string();
+      std::vector<std::string> words{
+          "forward", folder.path().string(), "--input", (folder.path() / "ids").string(), "--output", path, "--mode",
+          mode,      "--precision",          "full"};
+      words.insert(words.end(), mesh.begin(), mesh.end());
+      const ProgramRun run = run_tessera(words);
+      EXPECT_EQ(run.exit_code, 0) << run.error;
+      return checkpoint::SafeTensors::open(path);
+    };
+    const auto one = forward("one", {});
+    const auto mesh = forward("mesh", {"--board", "t3000", "--dp", "2", "--tp", "4"});
+    EXPECT_LE(max_difference(one.at("logits"), mesh.at("logits")), 1e-4) << mode;
+  }
+}
+
 TEST_F(OnMesh, BringsUpCopiesAndSharedLayers) {
   const ProgramRun run = this->run("bringup", {"--board", "n300", "--precision", "full", "--stages",
                                                "data-parallel,tensor-parallel", "--report", folder_.file("report")});

@@ -99,7 +99,7 @@ TEST(MeshDevice, CountsMemoryByKindAndNamesItByScope) {
   }
   const auto activation = device->allocate(tiled(32, 32), "linear");
   EXPECT_THAT(device->allocator(BufferType::DRAM).usage().used_by_kind,
-              testing::ElementsAre(12 * 2048, 0, 12 * 2048, 0));
+              testing::ElementsAre(12 * 2048, 0, 12 * 2048, 0, 0));
   const std::int64_t too_much = std::int64_t{1} << 20;
   EXPECT_THAT([&] { device->allocate(tiled(too_much, 8192), "w1"); },
               ThrowsMessage<base::OutOfMemory>(

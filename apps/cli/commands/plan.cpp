@@ -129,8 +129,8 @@ std::string capacity_line(const BoardSpec& board) {
   std::vector<std::string> sizes;
   for (const DataType format : kFormats)
     sizes.push_back(fmt::format("{:.1f} B in {}", most_parameters(board, format) / 1e9, to_string(format)));
-  return fmt::format("The DRAM of all {} chips of {} holds as many parameters as {}.\n", board.chips(), board.name,
-                     fmt::join(sizes, ", "));
+  return fmt::format("The DRAM of {} ({} {}) holds as many parameters as {}.\n", board.name, board.chips(),
+                     board.chips() == 1 ? "chip" : "chips", fmt::join(sizes, ", "));
 }
 
 std::string table_of(const Options& options, const Answer& answer) {
