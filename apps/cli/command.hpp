@@ -21,6 +21,7 @@ Command bringup_command();
 Command chat_command();
 Command generate_command();
 Command forward_command();
+Command classify_command();
 Command tokenize_command();
 Command detokenize_command();
 Command plan_command();

@@ -21,13 +21,13 @@ namespace {
 constexpr int kMaxThreads = 1024;
 constexpr std::size_t kMaxPrecisionBytes = 1 << 20;
 
+} // namespace
+
 runtime::Numerics parse_numerics(const std::string& name) {
   if (name == "native") return runtime::Numerics::NATIVE;
   if (name == "exact") return runtime::Numerics::EXACT;
   throw base::InvalidArgument(fmt::format("[numerics] native or exact is required; received \"{}\"", name));
 }
-
-} // namespace
 
 void ModelOptions::add(CLI::App& app) {
   std::vector<std::string> names;

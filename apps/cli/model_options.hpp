@@ -34,6 +34,9 @@ struct ModelOptions {
   void add_trace_options(CLI::App& app);
 };
 
+/// native or exact. Throws InvalidArgument for anything else.
+runtime::Numerics parse_numerics(const std::string& name);
+
 /// Where converted weights are kept: --weight-cache, else $TESSERA_CACHE, else ~/.cache/tessera; no folder for "off".
 nn::WeightCacheOptions weight_cache_of(const ModelOptions& options);
 

@@ -18,7 +18,6 @@ namespace tessera::bringup {
 namespace {
 
 constexpr const char* kJsonName = "bringup.json";
-constexpr const char* kJUnitName = "bringup.xml";
 
 /// Ends a run that the user wants to stop.
 struct Cancelled {};
@@ -93,13 +92,6 @@ std::map<std::string, StageResult> finished_stages(const Options& options, const
     // A damaged report is no report: everything runs.
   }
   return finished;
-}
-
-void write_report(const Report& report, const std::filesystem::path& folder) {
-  if (folder.empty()) return;
-  base::write_file_atomically(folder / kJsonName,
-                              to_json(report).dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
-  base::write_file_atomically(folder / kJUnitName, to_junit(report));
 }
 
 void run_stage(const Stage& stage, const StageContext& context, StageResult& result) {

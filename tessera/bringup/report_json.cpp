@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "tessera/base/error.hpp"
+#include "tessera/base/file.hpp"
 #include "tessera/bringup/report.hpp"
 
 namespace tessera::bringup {
@@ -97,6 +98,13 @@ Report report_from_json(const json& in) {
     throw base::InvalidArgument(
         fmt::format("[bringup] a report must be one that bringup wrote; received JSON with: {}", error.what()));
   }
+}
+
+void write_report(const Report& report, const std::filesystem::path& folder) {
+  if (folder.empty()) return;
+  base::write_file_atomically(folder / "bringup.json",
+                              to_json(report).dump(2, ' ', false, json::error_handler_t::replace) + "\n");
+  base::write_file_atomically(folder / "bringup.xml", to_junit(report));
 }
 
 } // namespace tessera::bringup

@@ -40,6 +40,17 @@ Thresholds thresholds_for(std::string_view precision) {
   return limits;
 }
 
+Thresholds vision_thresholds_for(std::string_view precision) {
+  Thresholds limits = thresholds_for(precision);
+  if (precision == "full") return limits;
+  const bool coarse = precision == "performance" || precision == "bfp4";
+  limits.module_pcc = limits.layer_pcc = coarse ? 0.97 : 0.999;
+  limits.hidden_pcc = limits.logits_pcc = coarse ? 0.90 : 0.99;
+  limits.top1 = coarse ? 0.75 : 0.90;
+  limits.top5 = coarse ? 0.90 : 0.95;
+  return limits;
+}
+
 double max_relative_error(double pcc) {
   return 2.0 * std::sqrt(2.0 * (1.0 - pcc));
 }

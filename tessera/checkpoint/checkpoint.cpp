@@ -150,6 +150,21 @@ Checkpoint Checkpoint::open(const std::string& path_or_hub_name) {
   return checkpoint;
 }
 
+Checkpoint Checkpoint::open_weights(const std::string& path) {
+  std::error_code error;
+  const fs::path file = fs::is_directory(path, error) ? fs::path(path) / kWeightsFile : fs::path(path);
+  require<IoError>(path_exists(file), "[checkpoint] weights are required; {} does not exist; check the path",
+                   file.string());
+  Checkpoint checkpoint;
+  checkpoint.folder_ = file.parent_path();
+  checkpoint.config_path_ = checkpoint.folder_ / "config.json";
+  checkpoint.config_ = json::object();
+  checkpoint.weights_ = TensorTable(SafeTensors::open(file).tensors(), file.string());
+  checkpoint.weight_files_ = {file};
+  checkpoint.has_weights_ = true;
+  return checkpoint;
+}
+
 Checkpoint Checkpoint::open_config(const std::string& path_or_hub_name) {
   std::error_code error;
   const fs::path path = path_or_hub_name;

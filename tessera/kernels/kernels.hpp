@@ -217,6 +217,10 @@ struct Kernels {
   void (*softcap)(const float* x, float cap, std::int64_t count, float* out) noexcept;
   /// out = a + b; out may be a or b.
   void (*add)(const float* a, const float* b, std::int64_t count, float* out) noexcept;
+  /// out = a > b ? a : b, which is b where either is NaN; out may be a or b.
+  void (*max)(const float* a, const float* b, std::int64_t count, float* out) noexcept;
+  /// out = x < 0 ? 0 : x; out may be x.
+  void (*relu)(const float* x, std::int64_t count, float* out) noexcept;
   /// out = a * b; out may be a or b.
   void (*mul)(const float* a, const float* b, std::int64_t count, float* out) noexcept;
 

@@ -3,6 +3,8 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <functional>
+#include <numeric>
 
 #include "tessera/base/error.hpp"
 #include "tessera/checkpoint/tensor_view.hpp"
@@ -55,11 +57,21 @@ bool WeightLoader::has(const std::string& name) const {
 }
 
 HostRows WeightLoader::rows(const std::string& name, std::int64_t rows, std::int64_t columns) const {
+  const bool vector =
+      rows == 1 && !random_seed_ && checkpoint_.has_weights() && checkpoint_.tensor(name).shape.size() == 1;
+  return rows_of_shape(name, vector ? std::vector{columns} : std::vector{rows, columns}, rows, columns);
+}
+
+HostRows WeightLoader::filters(const std::string& name, const std::vector<std::int64_t>& shape) const {
+  const std::int64_t columns = std::accumulate(shape.begin() + 1, shape.end(), std::int64_t{1}, std::multiplies<>());
+  return rows_of_shape(name, shape, shape.front(), columns);
+}
+
+HostRows WeightLoader::rows_of_shape(const std::string& name, std::vector<std::int64_t> expected, std::int64_t rows,
+                                     std::int64_t columns) const {
   if (random_seed_) return random_rows(rows, columns, mix(*random_seed_, name));
   if (!checkpoint_.has_weights()) return {rows, columns, nullptr};
   const TensorView& view = checkpoint_.tensor(name);
-  const std::vector<std::int64_t> expected =
-      rows == 1 && view.shape.size() == 1 ? std::vector{columns} : std::vector{rows, columns};
   base::require<base::IoError>(
       view.shape == expected,
       "[load] {} must have the shape [{}]; the file holds [{}]; does config.json belong to these weights?", name,
@@ -97,14 +109,20 @@ Tensor WeightLoader::put(const TensorSpec& spec, std::string_view name, const ru
   return weight;
 }
 
-Tensor WeightLoader::matmul_weight(const MeshRows& rows, DataType dtype, std::string_view name) const {
-  return put({{1, 1, rows[0].columns, rows[0].rows}, dtype, Layout::TILE, kDramInterleaved}, name, {},
+Tensor WeightLoader::matmul_weight(const MeshRows& rows, DataType dtype, std::string_view name,
+                                   const runtime::Sharing& sharing) const {
+  return put({{1, 1, rows[0].columns, rows[0].rows}, dtype, Layout::TILE, kDramInterleaved}, name, sharing,
              [rows](const Tensor& weight) { tensor::write_transposed(weight, rows); });
 }
 
 Tensor WeightLoader::vector(const MeshRows& rows, DataType dtype, std::string_view name,
                             const runtime::Sharing& sharing) const {
-  return put({{1, 1, 1, rows[0].columns}, dtype, Layout::TILE, kDramInterleaved}, name, sharing,
+  return matrix(rows, dtype, name, sharing);
+}
+
+Tensor WeightLoader::matrix(const MeshRows& rows, DataType dtype, std::string_view name,
+                            const runtime::Sharing& sharing) const {
+  return put({{1, 1, rows[0].rows, rows[0].columns}, dtype, Layout::TILE, kDramInterleaved}, name, sharing,
              [rows](const Tensor& weight) { tensor::write_rows(weight, rows); });
 }
 

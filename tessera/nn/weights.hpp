@@ -36,15 +36,23 @@ class WeightLoader {
   /// The tensor `name` as rows x columns (a vector: 1 x columns). Throws IoError when it is absent or has another
   /// shape.
   HostRows rows(const std::string& name, std::int64_t rows, std::int64_t columns) const;
+  /// The tensor `name` of any rank, its first extent as rows: filters [O, C, kh, kw] as O x C * kh * kw. Errors as in
+  /// rows.
+  HostRows filters(const std::string& name, const std::vector<std::int64_t>& shape) const;
 
   /// The format that the weights `names` go to: `dtype`, or the checkpoint's own when weights stay as stored (BFLOAT16
   /// if all of them are BF16, else FLOAT32).
   DataType format(DataType dtype, const std::vector<std::string>& names) const;
 
-  /// A matmul's weight from a Linear's [N, K], or each chip's part of it: [1, 1, K, N] TILE.
-  Tensor matmul_weight(const MeshRows& rows, DataType dtype, std::string_view name) const;
+  /// A matmul's weight from a Linear's [N, K], or each chip's part of it: [1, 1, K, N] TILE. Of chips with the same
+  /// rows, `sharing` says.
+  Tensor matmul_weight(const MeshRows& rows, DataType dtype, std::string_view name,
+                       const runtime::Sharing& sharing = {}) const;
   /// A vector as [1, 1, 1, N] TILE. Of chips with the same rows, `sharing` says.
   Tensor vector(const MeshRows& rows, DataType dtype, std::string_view name,
+                const runtime::Sharing& sharing = {}) const;
+  /// The same for a matrix that is no factor of a product: [1, 1, rows, columns] TILE.
+  Tensor matrix(const MeshRows& rows, DataType dtype, std::string_view name,
                 const runtime::Sharing& sharing = {}) const;
   /// A table as [1, 1, rows, columns] ROW_MAJOR.
   Tensor table(const MeshRows& rows, DataType dtype, std::string_view name, const runtime::Sharing& sharing = {}) const;
@@ -54,10 +62,14 @@ class WeightLoader {
   std::shared_ptr<const void> finish() const;
 
   runtime::MeshDevice& device() const { return device_; }
+  /// For weights that are the same on all chips.
+  runtime::Sharing replicated() const { return {.divisor = 1, .modulus = 1}; }
   /// All weights that were put on the device, in their order.
   const std::vector<Tensor>& loaded() const { return loaded_; }
 
  private:
+  HostRows rows_of_shape(const std::string& name, std::vector<std::int64_t> shape, std::int64_t rows,
+                         std::int64_t columns) const;
   Tensor put(const TensorSpec& spec, std::string_view name, const runtime::Sharing& sharing,
              std::function<void(const Tensor&)> convert) const;
 

@@ -97,6 +97,31 @@ TEST_F(Elementwise, SiluTakesEverySize) {
   }
 }
 
+TEST_F(Elementwise, MaxAndReluGiveTheOraclesBits) {
+  const float inf = std::numeric_limits<float>::infinity();
+  std::vector<float> x = normals(kMostSizes, 3.0F);
+  std::vector<float> y = normals(2 * kMostSizes, 3.0F);
+  y.erase(y.begin(), y.begin() + kMostSizes);
+  const std::vector<float> special = {0.0F, -0.0F, inf, -inf, std::nanf(""), 1.0F};
+  for (const float a : special) {
+    for (const float b : special) {
+      x.insert(x.begin(), a);
+      y.insert(y.begin(), b);
+    }
+  }
+  for (std::size_t count = 0; count <= x.size(); ++count) {
+    std::vector<float> expected(count + 1, 7.0F);
+    std::vector<float> actual = expected;
+    oracle->max(x.data(), y.data(), static_cast<std::int64_t>(count), expected.data());
+    tested->max(x.data(), y.data(), static_cast<std::int64_t>(count), actual.data());
+    ASSERT_EQ(bits_of(actual), bits_of(expected));
+    oracle->relu(x.data(), static_cast<std::int64_t>(count), expected.data());
+    tested->relu(x.data(), static_cast<std::int64_t>(count), actual.data());
+    ASSERT_EQ(bits_of(actual), bits_of(expected));
+  }
+  EXPECT_GT(std::count_if(x.begin(), x.end(), [](float value) { return value < 0; }), 0);
+}
+
 TEST_F(Elementwise, GeluIsAccurate) {
   // Over the whole range where the result is a normal number. exp within 1 ulp, a polynomial, two divisions and four
   // products: 5 ulp.

@@ -91,6 +91,36 @@ TEST_P(PrefillAttentionOfFormat, CapsScoresAndAddsWhatBelongsToAKey) {
   }
 }
 
+TEST_P(PrefillAttentionOfFormat, OfABatchWithoutCausalityAttendsToAllOfItsSequence) {
+  for (const std::int64_t length : {1, 31, 32, 33, 127, 128, 129, 197, 300}) {
+    constexpr std::int64_t kHeads = 4;
+    const Shape q_shape{2, kHeads, length, 24};
+    const Shape kv_shape{2, kHeads / 2, length, 24};
+    const HostTensor q = random_values(q_shape, 1);
+    const HostTensor k = random_values(kv_shape, 2);
+    const HostTensor v = random_values(kv_shape, 3);
+    const HostTensor stored_q = rounded(q, GetParam());
+    const HostTensor stored_k = rounded(k, GetParam());
+    const HostTensor stored_v = rounded(v, GetParam());
+    std::vector<Expected> expected;
+    for (std::int64_t row = 0; row < 2 * kHeads * length; ++row) {
+      std::vector<std::span<const float>> keys;
+      std::vector<std::span<const float>> values;
+      const std::int64_t matrix = row / length / 2; // two query heads to a KV head, all sequences counted
+      for (std::int64_t j = 0; j < length; ++j) {
+        keys.push_back(stored_k.row(matrix * length + j));
+        values.push_back(stored_v.row(matrix * length + j));
+      }
+      naive_attention(stored_q.row(row), keys, values, 0.2, expected, weight_error_of(GetParam(), GetParam()));
+    }
+    const Tensor output = scaled_dot_product_attention(upload(q, GetParam()), upload(k, GetParam()),
+                                                       upload(v, GetParam()), {.scale = 0.2F, .is_causal = false});
+    EXPECT_EQ(output.shape(), q_shape);
+    expect_close(to_host(output), expected, GetParam());
+    expect_zero_padding(output);
+  }
+}
+
 using PrefillAttentionTest = OpsTest;
 
 TEST_F(PrefillAttentionTest, SlidingWindowsOfAnySize) {
@@ -192,8 +222,10 @@ TEST_F(PrefillAttentionTest, RefusesOperandsThatDoNotFit) {
   EXPECT_INVALID(run(q, random({1, 3, 10, 16}, 2), k), "the query heads must be a multiple of the KV heads");
   EXPECT_INVALID(run(q, random({1, 2, 11, 16}, 2), k), "k must have the shape [1, 2, 10, 16]");
   EXPECT_INVALID(run(q, k, random({1, 2, 11, 16}, 2)), "v must have the shape [1, 2, 10, 16]");
-  EXPECT_INVALID(run(random({2, 4, 10, 16}, 1), k, k), "q [1, Hq, S, D] and k [1, Hkv, S, D] are required");
-  EXPECT_INVALID(run(random({4, 16}, 1), k, k), "q [1, Hq, S, D] and k [1, Hkv, S, D] are required");
+  EXPECT_INVALID(run(random({2, 4, 10, 16}, 1), k, k), "k must have the shape [2, 2, 10, 16]");
+  EXPECT_INVALID(run(random({4, 16}, 1), k, k), "q [B, Hq, S, D] and k [B, Hkv, S, D] are required");
+  EXPECT_INVALID(scaled_dot_product_attention(q, k, k, {.sliding_window_size = 3, .is_causal = false}),
+                 "sliding_window_size must be 0 (none) where positions attend to all");
   EXPECT_INVALID(run(q, k, Tensor()), "v must be a floating-point tensor");
   EXPECT_INVALID(run(q, k, k, -1), "sliding_window_size must be 0 (none) or more; received -1");
   EXPECT_INVALID(scaled_dot_product_attention(q, k, k, {.softcap = -1.0F}), "softcap must be 0 (none) or more");

@@ -124,6 +124,16 @@ TEST_F(EltwiseTest, RefusesACapThatIsNotPositive) {
   EXPECT_INVALID(softcap(random({1, 1, 4, 64}, 1), 0.0F), "[softcap] cap must be positive; received 0");
 }
 
+TEST_F(EltwiseTest, RowsOfASmallerSummandRepeat) {
+  const HostTensor a = random_values({1, 1, 3 * 37, 50}, 1);
+  const HostTensor b = random_values({1, 1, 37, 50}, 2);
+  HostTensor expected = a;
+  for (std::size_t i = 0; i < expected.data.size(); ++i) expected.data[i] += b.data[i % b.data.size()];
+  const Tensor sum = add(upload(a, DataType::FLOAT32), upload(b, DataType::FLOAT32));
+  EXPECT_EQ(to_host(sum).data, expected.data);
+  expect_zero_padding(sum);
+}
+
 TEST_F(EltwiseTest, TheTwoFormsOfGeluDiffer) {
   const Tensor x = upload({{1, 2}, {2.0F, -2.0F}}, DataType::FLOAT32);
   EXPECT_NEAR(to_host(gelu(x)).data[1], -0.0455003, 1e-7);

@@ -76,6 +76,30 @@ TEST_P(HeadsOfFormat, JoinIsTheInverseOfSplit) {
   }
 }
 
+TEST_P(HeadsOfFormat, OfABatchAreThoseOfItsSequences) {
+  const HostTensor values = random_values({1, 1, 3 * 35, 4 * 32}, 3);
+  const CreateHeadsOptions options{.num_heads = 2, .num_kv_heads = 1};
+  CreateHeadsOptions of_batch = options;
+  of_batch.batch_size = 3;
+  const QkvHeads together = nlp_create_qkv_heads(upload(values, GetParam()), of_batch);
+  EXPECT_EQ(together.q.shape(), (Shape{3, 2, 35, 32}));
+  const HostTensor joined = to_host(nlp_concat_heads(together.q));
+  EXPECT_EQ(joined.shape, (Shape{1, 1, 3 * 35, 64}));
+  expect_zero_padding(together.v);
+  for (std::size_t i = 0; i < 3; ++i) {
+    const auto part = [i](const std::vector<float>& all) {
+      const auto size = static_cast<std::ptrdiff_t>(all.size() / 3);
+      return std::vector<float>(all.begin() + static_cast<std::ptrdiff_t>(i) * size,
+                                all.begin() + static_cast<std::ptrdiff_t>(i + 1) * size);
+    };
+    const QkvHeads alone = nlp_create_qkv_heads(upload({{1, 1, 35, 128}, part(values.data)}, GetParam()), options);
+    EXPECT_EQ(part(to_host(together.q).data), to_host(alone.q).data);
+    EXPECT_EQ(part(to_host(together.k).data), to_host(alone.k).data);
+    EXPECT_EQ(part(to_host(together.v).data), to_host(alone.v).data);
+    EXPECT_EQ(part(joined.data), to_host(nlp_concat_heads(alone.q)).data);
+  }
+}
+
 using HeadsTest = OpsTest;
 
 TEST_F(HeadsTest, RefuseWidthsThatAreNotWholeHeads) {
@@ -87,7 +111,7 @@ TEST_F(HeadsTest, RefuseWidthsThatAreNotWholeHeads) {
   EXPECT_INVALID(nlp_create_qkv_heads(random({1, 2, 4, 64}, 1), {.num_heads = 2, .num_kv_heads = 1}),
                  "received [1, 2, 4, 64]");
   EXPECT_INVALID(nlp_create_qkv_heads(Tensor(), {.num_heads = 2, .num_kv_heads = 1}), "input_tensor must be");
-  EXPECT_INVALID(nlp_concat_heads(random({4, 64}, 1)), "[nlp_concat_heads] input_tensor must have the shape [1, H, S");
+  EXPECT_INVALID(nlp_concat_heads(random({4, 64}, 1)), "[nlp_concat_heads] input_tensor must have the shape [B, H, S");
   EXPECT_INVALID(nlp_concat_heads_decode(random({2, 2, 4, 64}, 1)),
                  "[nlp_concat_heads_decode] input_tensor must have the shape [1, B, H");
 }

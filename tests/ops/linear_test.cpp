@@ -146,6 +146,17 @@ TEST_F(LinearTest, ALofiRowHasTheSameBitsInADecodeStepOfAnySizeAndInALongerPromp
   }
 }
 
+TEST_F(LinearTest, AppliesAnActivationBeforeItRounds) {
+  const Tensor a = random({1, 1, 70, 64}, 1);
+  const Tensor w = random({1, 1, 64, 40}, 2);
+  const Tensor bias = random({1, 1, 1, 40}, 3);
+  HostTensor expected = to_host(linear(a, w, {.bias = bias, .dtype = DataType::FLOAT32}));
+  for (float& value : expected.data) value = std::max(value, 0.0F);
+  const Tensor output = linear(a, w, {.bias = bias, .activation = Activation::RELU});
+  EXPECT_EQ(bits_of(to_host(output)), bits_of(rounded(expected, DataType::BFLOAT16)));
+  expect_zero_padding(output);
+}
+
 TEST_F(LinearTest, KeepsTheInputsPlaceUnlessToldOtherwise) {
   const Tensor a = upload(random_values({1, 1, 1, 32}, 1), DataType::BFLOAT16, kL1Interleaved);
   const Tensor w = random({1, 1, 32, 32}, 2);

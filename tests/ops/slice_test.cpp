@@ -95,9 +95,20 @@ TEST_F(SliceTest, RefusesAFirstRowThatIsNotOneInteger) {
   EXPECT_INVALID(slice_rows(Tensor(), first, 1), "[slice] input_tensor must be");
 }
 
+TEST_F(SliceTest, TakesRowsThatAreAStepApart) {
+  const HostTensor values = random_values({1, 1, 100, 40}, 1);
+  const Tensor rows = slice_rows(upload(values, DataType::FLOAT32), 1, 100, 7);
+  ASSERT_EQ(rows.shape(), (Shape{1, 1, 15, 40}));
+  const HostTensor taken = to_host(rows);
+  for (std::int64_t i = 0; i < 15; ++i)
+    EXPECT_TRUE(std::equal(taken.row(i).begin(), taken.row(i).end(), values.row(1 + 7 * i).begin()));
+  expect_zero_padding(rows);
+}
+
 TEST_F(SliceTest, RefusesRowsThatAreNotThere) {
   const Tensor input = random({1, 1, 10, 32}, 1);
-  EXPECT_INVALID(slice_rows(input, 0, 11), "[slice] rows first < last within 0..10 are required; received 0..11");
+  EXPECT_INVALID(slice_rows(input, 0, 11), "[slice] rows first < last within 0..10 and a step of 1 or more");
+  EXPECT_INVALID(slice_rows(input, 0, 10, 0), "received 0..10 and 0");
   EXPECT_INVALID(slice_rows(input, 5, 5), "received 5..5");
   EXPECT_INVALID(slice_rows(input, -1, 5), "received -1..5");
   EXPECT_INVALID(slice_rows(Tensor(), 0, 1), "[slice] input_tensor must be");

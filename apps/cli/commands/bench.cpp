@@ -7,9 +7,11 @@
 #include <memory>
 #include <numeric>
 
+#include "apps/cli/classifier.hpp"
 #include "apps/cli/command.hpp"
 #include "apps/cli/config_path.hpp"
 #include "apps/cli/exit_code.hpp"
+#include "apps/cli/image_bench.hpp"
 #include "apps/cli/interrupt.hpp"
 #include "apps/cli/json_output.hpp"
 #include "apps/cli/machine_limits.hpp"
@@ -258,13 +260,34 @@ void check(const Options& options) {
   positive("--repeats", options.repeats);
 }
 
+int run_images(const Options& options, const checkpoint::Checkpoint& checkpoint) {
+  base::require(!options.batch.empty(), "[bench] images are measured in batches; received --batch 0");
+  const auto start = std::chrono::steady_clock::now();
+  ClassifierOnBoard opened =
+      open_classifier(options.model, checkpoint, *std::max_element(options.batch.begin(), options.batch.end()),
+                      options.random_weights ? std::optional(options.seed) : std::nullopt);
+  ProfileRecording recording(options.profile, {opened.mesh.get()}, options.model, options.checkpoint);
+  recording.begin_stage("images");
+  const nlohmann::json report = bench_images({.checkpoint = options.checkpoint,
+                                              .batch = options.batch,
+                                              .repeats = options.repeats,
+                                              .trace = !options.model.no_trace},
+                                             options.model, opened, seconds_since(start));
+  recording.end_stage();
+  options.json.write(report);
+  if (!options.json.on_standard_output()) write_standard_output(image_bench_table(report));
+  recording.write();
+  return EXIT_OK;
+}
+
 int run(Options options) {
   if (options.prefill == std::vector<std::int64_t>{0}) options.prefill.clear();
   if (options.batch == std::vector<std::int64_t>{0}) options.batch.clear();
   check(options);
   const InterruptGuard interrupt;
   const auto checkpoint = options.random_weights ? checkpoint::Checkpoint::open_config(find_config(options.checkpoint))
-                                                 : checkpoint::Checkpoint::open(options.checkpoint);
+                                                 : models::open_vision_checkpoint(options.checkpoint);
+  if (is_image_classifier(checkpoint)) return run_images(options, checkpoint);
   const std::int64_t longest = std::accumulate(options.prefill.begin(), options.prefill.end(),
                                                options.prompt + options.decode + kWarmUpSteps + 4,
                                                [](std::int64_t a, std::int64_t b) { return std::max(a, b + 1); });
@@ -307,7 +330,8 @@ void add_options(CLI::App& app, Options& options) {
       ->delimiter(',')
       ->capture_default_str();
   app.add_option("--decode", options.decode, "Decode steps to measure")->capture_default_str();
-  app.add_option("--batch", options.batch, "Users that decode together, of all copies, separated by commas; 0: none")
+  app.add_option("--batch", options.batch,
+                 "Users that decode together, of all copies, separated by commas; 0: none. Images of a batch")
       ->delimiter(',')
       ->capture_default_str();
   app.add_option("--prompt", options.prompt, "Tokens of each user's prompt before decode")->capture_default_str();
@@ -327,10 +351,11 @@ Command bench_command() {
       .summary = "Measures prefill, decode and loading on this host, beside what the machine gives",
       .examples =
           "Medians, with the slowest and the fastest in brackets; decode counts each step. Tokens/s count all "
-          "users.\n\n"
+          "users. Of an image classifier: images/s of batches.\n\n"
           "Examples:\n"
           "  tessera bench demo\n"
           "  tessera bench llama-3.2-1b --random-weights --precision bfp8 --prefill 512 --decode 128 --batch 1,8,32\n"
+          "  tessera bench resnet-50 --random-weights --precision bf16 --batch 1,8\n"
           "  tessera bench demo --ops --json bench.json",
       .add = [](CLI::App& app) -> std::function<int()> {
         auto options = std::make_shared<Options>();

@@ -9,8 +9,10 @@
 
 #include "apps/cli/board_file.hpp"
 #include "apps/cli/bringup_material.hpp"
+#include "apps/cli/classifier.hpp"
 #include "apps/cli/command.hpp"
 #include "apps/cli/exit_code.hpp"
+#include "apps/cli/image_bringup.hpp"
 #include "apps/cli/interrupt.hpp"
 #include "apps/cli/json_output.hpp"
 #include "apps/cli/memory_plan.hpp"
@@ -46,9 +48,12 @@ struct Options {
 /// A line for each stage as it ends, and one that says how far the work is; the profile learns of the stages.
 class TerminalProgress : public bringup::Progress {
  public:
-  explicit TerminalProgress(ProfileRecording& recording) : recording_(recording) {}
+  /// Null: nothing is recorded.
+  explicit TerminalProgress(ProfileRecording* recording) : recording_(recording) {}
 
-  void stage_started(const std::string& name) override { recording_.begin_stage(name); }
+  void stage_started(const std::string& name) override {
+    if (recording_ != nullptr) recording_->begin_stage(name);
+  }
   void advanced(const bringup::ProgressState& state) override {
     const double fraction =
         (static_cast<double>(state.stage_number - 1) + state.stage_fraction) / static_cast<double>(state.stage_count);
@@ -58,7 +63,7 @@ class TerminalProgress : public bringup::Progress {
   bool cancelled() const override { return InterruptGuard::flag(); }
 
  private:
-  ProfileRecording& recording_;
+  ProfileRecording* recording_;
   cli::Progress progress_{"bring-up"};
 };
 
@@ -136,14 +141,33 @@ std::vector<bringup::ParallelForm> parallel_forms(const ModelOptions& options, c
   return forms;
 }
 
+int finish(const Options& options, const bringup::Report& report, const TerminalProgress& progress) {
+  options.json.write(bringup::to_json(report));
+  if (!options.json.on_standard_output()) write_standard_output(bringup::to_table(report));
+  write_note(fmt::format("the report lies in {} (bringup.json, bringup.xml)", options.report));
+  if (progress.cancelled()) return EXIT_INTERRUPTED;
+  return report.passed() ? EXIT_OK : EXIT_NO;
+}
+
+int run_images(const Options& options, const checkpoint::Checkpoint& checkpoint) {
+  base::require(options.layers == 0 && options.reference_file.empty() && options.profile.file().empty(),
+                "[bringup] an image classifier is brought up whole, against libtorch; leave --layers, --reference and "
+                "--profile out");
+  TerminalProgress progress(nullptr);
+  const bringup::Report report = bringup_images(
+      {.model = options.model, .stages = options.stages, .report = options.report}, checkpoint, progress);
+  return finish(options, report, progress);
+}
+
 int run(const Options& options) {
   const InterruptGuard interrupt;
+  const auto checkpoint = models::open_vision_checkpoint(options.checkpoint);
+  if (is_image_classifier(checkpoint)) return run_images(options, checkpoint);
   for (const std::string& stage : options.stages) {
     const auto known = bringup::stage_names();
     base::require(std::find(known.begin(), known.end(), stage) != known.end(),
                   "[bringup] stages are {}; received \"{}\"", fmt::join(known, ", "), stage);
   }
-  const auto checkpoint = checkpoint::Checkpoint::open(options.checkpoint);
   const nn::DecoderConfig config = models::configure(checkpoint);
   const auto tokenizer = find_tokenizer(checkpoint);
   const std::int64_t limit = options.model.context > 0 ? options.model.context : config.max_positions;
@@ -181,15 +205,12 @@ int run(const Options& options) {
                          .parallel_forms = parallel_forms(two_queues, checkpoint, load, opened.parallelism)};
   if (tokenizer) inputs.decode_text = [&](std::span<const std::int32_t> ids) { return tokenizer->decode(ids); };
   ProfileRecording recording(options.profile, opened.devices(), options.model, options.checkpoint);
-  TerminalProgress progress(recording);
+  TerminalProgress progress(&recording);
   const bringup::Report report = bringup::run(inputs, settings, progress);
-  options.json.write(bringup::to_json(report));
-  if (!options.json.on_standard_output()) write_standard_output(bringup::to_table(report));
+  const int code = finish(options, report, progress);
   write_note(notes_of(baseline, tokenizer.has_value()));
-  write_note(fmt::format("the report lies in {} (bringup.json, bringup.xml)", options.report));
   recording.write();
-  if (progress.cancelled()) return EXIT_INTERRUPTED;
-  return report.passed() ? EXIT_OK : EXIT_NO;
+  return code;
 }
 
 void add_options(CLI::App& app, Options& options) {
@@ -200,7 +221,8 @@ void add_options(CLI::App& app, Options& options) {
   app.add_option("--text", options.material.text_file,
                  "Text to judge on; default: heldout.txt beside the weights, else a paragraph of Dickens");
   app.add_option("--stages", options.stages,
-                 fmt::format("Only these, separated by commas: {}", fmt::join(bringup::stage_names(), ", ")))
+                 fmt::format("Only these, separated by commas: {}; of an image classifier: {}",
+                             fmt::join(bringup::stage_names(), ", "), fmt::join(bringup::vision_stage_names(), ", ")))
       ->delimiter(',')
       ->allow_extra_args(false);
   app.add_flag("--resume", options.resume, "Take over what an earlier run with this report folder passed");
@@ -232,7 +254,8 @@ Command bringup_command() {
               "  tessera bringup demo\n"
               "  tessera bringup demo --stages baseline,decode-modules --precision performance\n"
               "  tessera bringup meta-llama/Llama-3.2-1B --layers 2 --report report-2 --resume\n"
-              "  tessera bringup demo --reference golden.safetensors",
+              "  tessera bringup demo --reference golden.safetensors\n"
+              "  tessera bringup microsoft/resnet-50 --board t3000",
           .add = [](CLI::App& app) -> std::function<int()> {
             auto options = std::make_shared<Options>();
             add_options(app, *options);

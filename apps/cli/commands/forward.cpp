@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "apps/cli/command.hpp"
+#include "apps/cli/image_forward.hpp"
 #include "apps/cli/interrupt.hpp"
 #include "apps/cli/json_output.hpp"
 #include "apps/cli/model_options.hpp"
@@ -110,6 +111,16 @@ int run(const Options& options) {
   base::require(options.mode == "prefill" || options.mode == "decode" || options.mode == "reference",
                 "[forward] --mode must be prefill, decode or reference; received \"{}\"", options.mode);
   const InterruptGuard interrupt;
+  if (holds_pixel_values(options.input)) {
+    base::require(options.mode != "decode", "[forward] images have no --mode decode; leave it out");
+    return forward_images({.model = options.model,
+                           .checkpoint = options.checkpoint,
+                           .input = options.input,
+                           .output = options.output,
+                           .reference = options.mode == "reference",
+                           .features = options.hidden_states},
+                          options.json);
+  }
   const Sequences sequences = read_input_ids(options.input);
   const auto checkpoint = checkpoint::Checkpoint::open(options.checkpoint);
   std::string input = options.mode;
@@ -146,11 +157,13 @@ int run(const Options& options) {
 
 Command forward_command() {
   return {.name = "forward",
-          .summary = "Runs token ids through a model and writes its logits",
+          .summary = "Runs token ids or images through a model and writes its logits",
           .examples =
               "IN holds input_ids [B, S] (I64). OUT gets logits [B, S, V] (F32) and, with --hidden-states,\n"
               "hidden_states.N [B, S, E]: 0 is the input of layer 0, N the output of layer N-1 with the residual\n"
-              "added, before the final norm.\n\n"
+              "added, before the final norm.\n"
+              "Or IN holds pixel_values [N, C, H, W], normalised, for an image classifier: OUT gets logits\n"
+              "[N, classes] and, with --hidden-states, what each block gives, images as [N, H, W, C].\n\n"
               "Examples:\n"
               "  tessera forward demo --input ids.safetensors --output logits.safetensors\n"
               "  tessera forward demo --input ids.safetensors --output out.safetensors --mode decode\n"
@@ -158,7 +171,7 @@ Command forward_command() {
           .add = [](CLI::App& app) -> std::function<int()> {
             auto options = std::make_shared<Options>();
             app.add_option("CHECKPOINT", options->checkpoint, "A checkpoint's folder or Hugging Face name")->required();
-            app.add_option("--input", options->input, "safetensors file with input_ids")->required();
+            app.add_option("--input", options->input, "safetensors file with input_ids or pixel_values")->required();
             app.add_option("--output", options->output, "safetensors file to write")->required();
             app.add_option(
                    "--mode", options->mode,

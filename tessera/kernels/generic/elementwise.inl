@@ -73,6 +73,14 @@ void add(const float* a, const float* b, std::int64_t count, float* out) noexcep
   for_each_vector(count, out, [&](auto at) { return add(at(a), at(b)); });
 }
 
+void max(const float* a, const float* b, std::int64_t count, float* out) noexcept {
+  for_each_vector(count, out, [&](auto at) { return max(at(a), at(b)); });
+}
+
+void relu(const float* x, std::int64_t count, float* out) noexcept {
+  for_each_vector(count, out, [&](auto at) { return max(zero(), at(x)); });
+}
+
 void mul(const float* a, const float* b, std::int64_t count, float* out) noexcept {
   for_each_vector(count, out, [&](auto at) { return mul(at(a), at(b)); });
 }

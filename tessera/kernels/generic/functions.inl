@@ -35,6 +35,8 @@ void gelu_tanh(const float* x, std::int64_t count, float* out) noexcept;
 void softcap(const float* x, float cap, std::int64_t count, float* out) noexcept;
 void add(const float* a, const float* b, std::int64_t count, float* out) noexcept;
 void mul(const float* a, const float* b, std::int64_t count, float* out) noexcept;
+void max(const float* a, const float* b, std::int64_t count, float* out) noexcept;
+void relu(const float* x, std::int64_t count, float* out) noexcept;
 void block_maxima(const float* x, std::int64_t blocks, float* maxima) noexcept;
 double softmax_weights(const float* x, std::int64_t count, float maximum, float scale, float* out) noexcept;
 void attention_block(const AttentionState& state, const AttentionBlock& block) noexcept;
@@ -78,6 +80,8 @@ constexpr Kernels table(std::string_view isa, std::int64_t packed_bytes, std::in
           .gelu_tanh = gelu_tanh,
           .softcap = softcap,
           .add = add,
+          .max = max,
+          .relu = relu,
           .mul = mul,
           .block_maxima = block_maxima,
           .softmax_weights = softmax_weights,

@@ -42,6 +42,14 @@ void add(const float* a, const float* b, std::int64_t count, float* out) noexcep
   for (std::int64_t i = 0; i < count; ++i) out[i] = a[i] + b[i];
 }
 
+void max(const float* a, const float* b, std::int64_t count, float* out) noexcept {
+  for (std::int64_t i = 0; i < count; ++i) out[i] = a[i] > b[i] ? a[i] : b[i];
+}
+
+void relu(const float* x, std::int64_t count, float* out) noexcept {
+  for (std::int64_t i = 0; i < count; ++i) out[i] = x[i] < 0.0F ? 0.0F : x[i];
+}
+
 void mul(const float* a, const float* b, std::int64_t count, float* out) noexcept {
   for (std::int64_t i = 0; i < count; ++i) out[i] = a[i] * b[i];
 }

@@ -12,13 +12,13 @@ Tensor allocate_rows(const Tensor& input_tensor, std::int64_t rows) {
   return Tensor::allocate(input_tensor.device(), spec, "slice");
 }
 
-/// Copies the rows of `output` from those of `input` that begin at first_of(chip).
+/// Copies the rows of `output` from those of `input` that begin at first_of(chip), `step` apart.
 template <typename FirstOf>
-runtime::Program copy_rows(const Tensor& input, const Tensor& output, const FirstOf& first_of) {
-  const auto body = [in = input.view(), out = output.view(), first_of, width = output.shape()[-1]](
+runtime::Program copy_rows(const Tensor& input, const Tensor& output, const FirstOf& first_of, std::int64_t step = 1) {
+  const auto body = [in = input.view(), out = output.view(), first_of, step, width = output.shape()[-1]](
                         std::int64_t chip, std::int64_t matrix, std::int64_t row) {
     float* const values = runtime::thread_scratch(width);
-    kernels::kernels().load_row(in.tiles(chip, matrix), first_of(chip) + row, 0, width, values);
+    kernels::kernels().load_row(in.tiles(chip, matrix), first_of(chip) + row * step, 0, width, values);
     kernels::kernels().store_row(out.tiles(chip, matrix), row, values, width);
   };
   return {.name = "slice", .stages = {for_each_row(output, body)}};
@@ -33,15 +33,18 @@ OpWork work_of(const Tensor& output) {
 
 } // namespace
 
-Tensor slice_rows(const Tensor& input_tensor, std::int64_t first, std::int64_t last) {
+Tensor slice_rows(const Tensor& input_tensor, std::int64_t first, std::int64_t last, std::int64_t step) {
   require_tile("slice", "input_tensor", input_tensor);
   const std::int64_t rows = input_tensor.shape()[-2];
-  base::require(0 <= first && first < last && last <= rows,
-                "[slice] rows first < last within 0..{} are required; received {}..{}", rows, first, last);
-  Tensor output = allocate_rows(input_tensor, last - first);
-  launch(input_tensor.device(), copy_rows(input_tensor, output, [first](std::int64_t) { return first; }),
+  base::require(0 <= first && first < last && last <= rows && step >= 1,
+                "[slice] rows first < last within 0..{} and a step of 1 or more are required; received {}..{} and {}",
+                rows, first, last, step);
+  Tensor output = allocate_rows(input_tensor, div_up(last - first, step));
+  launch(input_tensor.device(),
+         copy_rows(
+             input_tensor, output, [first](std::int64_t) { return first; }, step),
          {{"input_tensor", input_tensor}}, {{"output", output}}, [&] {
-           return OpDetails{{{"first_row", first}, {"last_row", last}}, work_of(output)};
+           return OpDetails{{{"first_row", first}, {"last_row", last}, {"step", step}}, work_of(output)};
          });
   return output;
 }

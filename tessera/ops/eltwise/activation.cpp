@@ -16,6 +16,7 @@ constexpr std::array kEntries = {
     Entry{"SILU", &kernels::Kernels::silu, 4},
     Entry{"GELU", &kernels::Kernels::gelu, 5},
     Entry{"GELU_TANH", &kernels::Kernels::gelu_tanh, 8},
+    Entry{"RELU", &kernels::Kernels::relu, 1},
 };
 
 const Entry& entry(Activation activation) {

@@ -42,9 +42,47 @@ Tensor binary(std::string_view name, RowFunction kernels::Kernels::*function, co
   return output;
 }
 
+/// add where the rows of b repeat: they begin anywhere in a tile, so it goes row by row.
+Tensor add_repeated(const Tensor& a, const Tensor& b, const BinaryOptions& options) {
+  constexpr std::string_view kName = "add";
+  require_tile(kName, "input_tensor_a", a);
+  require_same_device(kName, {{"input_tensor_a", a}, {"input_tensor_b", b}});
+  require_float(kName, options.dtype.value_or(a.dtype()));
+  const std::int64_t width = a.shape()[-1];
+  const TensorSpec spec{a.shape(), options.dtype.value_or(a.dtype()), Layout::TILE,
+                        options.memory_config.value_or(a.memory_config())};
+  Tensor output = Tensor::allocate(a.device(), spec, kName);
+  const Activation activation = options.input_tensor_a_activation;
+  const auto body = [a = a.view(), b = b.view(), out = output.view(), width, rows = b.shape()[-2], activation](
+                        std::int64_t chip, std::int64_t matrix, std::int64_t row) {
+    const kernels::Kernels& isa = kernels::kernels();
+    float* const x = runtime::thread_scratch(2 * round_up(width, kTileWidth));
+    float* const y = x + round_up(width, kTileWidth);
+    isa.load_row(a.tiles(chip, matrix), row, 0, width, x);
+    isa.load_row(b.tiles(chip), row % rows, 0, width, y);
+    apply(activation, width, x);
+    isa.add(x, y, width, x);
+    isa.store_row(out.tiles(chip, matrix), row, x, width);
+  };
+  launch(a.device(), {.name = kName, .stages = {for_each_row(output, body)}},
+         {{"input_tensor_a", a}, {"input_tensor_b", b}}, {{"output", output}}, [&] {
+           return OpDetails{{{"input_tensor_a_activation", std::string(to_string(activation))}},
+                            {.vector_flops = (1 + flops_of(activation)) * a.shape().volume()}};
+         });
+  return output;
+}
+
+/// Whether b is one matrix of fewer rows than a has, that fill a without a rest.
+bool repeats(const Tensor& a, const Tensor& b) {
+  return a.defined() && b.defined() && a.shape() != b.shape() && a.shape().rank() >= 2 && b.shape().rank() >= 2 &&
+         b.layout() == Layout::TILE && !is_integer(b.dtype()) && b.spec().num_matrices() == 1 &&
+         b.shape()[-1] == a.shape()[-1] && b.shape()[-2] > 0 && a.shape()[-2] % b.shape()[-2] == 0;
+}
+
 } // namespace
 
 Tensor add(const Tensor& input_tensor_a, const Tensor& input_tensor_b, const BinaryOptions& options) {
+  if (repeats(input_tensor_a, input_tensor_b)) return add_repeated(input_tensor_a, input_tensor_b, options);
   return binary("add", &kernels::Kernels::add, input_tensor_a, input_tensor_b, options);
 }
 

@@ -37,17 +37,19 @@ runtime::Stage pack_rows(const Tensor& a, const Panel& panel) {
   });
 }
 
-/// Columns of tiles: multiply, add the bias, round and store.
-runtime::Stage multiply(const Tensor& weight, const Tensor& bias, const Tensor& output, const Extents& extents,
-                        const Panel& panel) {
+/// Columns of tiles: multiply, add the bias, apply the activation, round and store.
+runtime::Stage multiply(const Tensor& weight, const LinearOptions& options, const Tensor& output,
+                        const Extents& extents, const Panel& panel) {
+  const Tensor& bias = options.bias;
   const std::int64_t columns = output.spec().tile_columns();
   const std::int64_t of_unit = tile_columns_of_unit(weight.spec());
-  return {div_up(columns, of_unit),
-          [w = weight.view(), b = bias.defined() ? bias.view() : DeviceView(), has_bias = bias.defined(),
-           out = output.view(), extents, panel, columns, of_unit](const runtime::Unit& unit) {
+  return {div_up(columns, of_unit), [w = weight.view(), b = bias.defined() ? bias.view() : DeviceView(),
+                                     has_bias = bias.defined(), activation = options.activation, out = output.view(),
+                                     extents, panel, columns, of_unit](const runtime::Unit& unit) {
             multiply_columns(unit.scratch, panel, extents, w.tiles(unit.chip),
-                             has_bias ? b.tiles(unit.chip) : kernels::Tiles(), {out.tiles(unit.chip)},
-                             unit.index * of_unit, std::min((unit.index + 1) * of_unit, columns));
+                             has_bias ? b.tiles(unit.chip) : kernels::Tiles(),
+                             {.tiles = out.tiles(unit.chip), .activation = activation}, unit.index * of_unit,
+                             std::min((unit.index + 1) * of_unit, columns));
           }};
 }
 
@@ -69,14 +71,16 @@ Tensor linear(const Tensor& input_tensor_a, const Tensor& weight, const LinearOp
 
   launch(device,
          {.name = "linear",
-          .stages = {pack_rows(input_tensor_a, panel), multiply(weight, options.bias, output, extents, panel)},
+          .stages = {pack_rows(input_tensor_a, panel), multiply(weight, options, output, extents, panel)},
           .scratch_bytes = extents.rows * panel.row_bytes},
          {{"input_tensor_a", input_tensor_a}, {"weight", weight}, {"bias", options.bias}}, {{"output", output}}, [&] {
-           return OpDetails{
-               {{"math_fidelity", std::string(to_string(compute.math_fidelity))},
-                {"fp32_dest_acc_en", compute.fp32_dest_acc_en},
-                {"packer_l1_acc", compute.packer_l1_acc}},
-               {.matmul_flops = 2 * extents.rows * extents.depth * extents.columns, .fidelity = compute.math_fidelity}};
+           return OpDetails{{{"math_fidelity", std::string(to_string(compute.math_fidelity))},
+                             {"fp32_dest_acc_en", compute.fp32_dest_acc_en},
+                             {"packer_l1_acc", compute.packer_l1_acc},
+                             {"activation", std::string(to_string(options.activation))}},
+                            {.matmul_flops = 2 * extents.rows * extents.depth * extents.columns,
+                             .fidelity = compute.math_fidelity,
+                             .vector_flops = flops_of(options.activation) * extents.rows * extents.columns}};
          });
   return output;
 }

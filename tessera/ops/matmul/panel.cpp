@@ -109,6 +109,7 @@ void multiply_columns(const std::byte* packed, const Panel& panel, const Extents
         for (std::int64_t row = 0; row < rows; ++row)
           isa.add(sums + row * kTileWidth, bias_values, kTileWidth, sums + row * kTileWidth);
       }
+      apply(output.activation, rows * kTileWidth, sums);
       for (std::int64_t row = 0; row < rows; row += kTileHeight) {
         isa.store_tile(output.tiles, output.tile_row + row / kTileHeight, first + c, std::min(kTileHeight, rows - row),
                        sums + row * kTileWidth, kTileWidth);

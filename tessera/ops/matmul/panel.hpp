@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "tessera/ops/eltwise/activation.hpp"
 #include "tessera/ops/op.hpp"
 #include "tessera/spec/compute_config.hpp"
 
@@ -41,13 +42,14 @@ void pack_values(const Panel& panel, const float* values, std::byte* out);
 /// share.
 std::int64_t tile_columns_of_unit(const TensorSpec& weight);
 
-/// Where a product goes: rows of tiles from `tile_row` on.
+/// Where a product goes: rows of tiles from `tile_row` on, after an activation.
 struct ProductOutput {
   kernels::Tiles tiles;
   std::int64_t tile_row = 0;
+  Activation activation = Activation::NONE;
 };
 /// Columns of tiles [first, end) of the panel's rows times a weight, plus a row of biases where there is one (tiles
-/// with data), rounded and stored.
+/// with data), activated, rounded and stored.
 void multiply_columns(const std::byte* packed, const Panel& panel, const Extents& extents,
                       const kernels::ConstTiles& weight, const kernels::ConstTiles& bias, const ProductOutput& output,
                       std::int64_t first, std::int64_t end);

@@ -14,8 +14,10 @@ std::int64_t causal_pairs(std::int64_t length, std::int64_t window_size) {
 
 /// `capacity`: keys in whole tiles.
 AttentionRule rule_of(std::string_view op, const AttentionOptions& options, std::int64_t heads, std::int64_t capacity) {
-  AttentionRule rule{
-      .scale = options.scale, .softcap = options.softcap, .sliding_window_size = options.sliding_window_size};
+  AttentionRule rule{.scale = options.scale,
+                     .softcap = options.softcap,
+                     .sliding_window_size = options.sliding_window_size,
+                     .is_causal = options.is_causal};
   const Tensor& bias = options.key_bias;
   if (!bias.defined()) return rule;
   base::require(bias.dtype() == DataType::FLOAT32 && bias.layout() == Layout::ROW_MAJOR &&
@@ -35,8 +37,9 @@ void check_heads(std::string_view op, std::int64_t heads, std::int64_t kv_heads,
 }
 
 Attributes attributes_of(const AttentionOptions& options) {
-  Attributes attributes{
-      {"is_causal", true}, {"scale", double{options.scale}}, {"sliding_window_size", options.sliding_window_size}};
+  Attributes attributes{{"is_causal", options.is_causal},
+                        {"scale", double{options.scale}},
+                        {"sliding_window_size", options.sliding_window_size}};
   if (options.softcap > 0.0F) attributes.emplace_back("softcap", double{options.softcap});
   return attributes;
 }
@@ -81,15 +84,21 @@ Tensor scaled_dot_product_attention(const Tensor& q, const Tensor& k, const Tens
   require_tile(kName, "k", k);
   require_tile(kName, "v", v);
   require_same_device(kName, {{"q", q}, {"k", k}, {"v", v}, {"key_bias", options.key_bias}});
-  base::require(q.shape().rank() == 4 && q.shape()[0] == 1 && k.shape().rank() == 4,
-                "[{}] q [1, Hq, S, D] and k [1, Hkv, S, D] are required; received {} and {}", kName, q.shape(),
+  base::require(q.shape().rank() == 4 && k.shape().rank() == 4,
+                "[{}] q [B, Hq, S, D] and k [B, Hkv, S, D] are required; received {} and {}", kName, q.shape(),
                 k.shape());
+  base::require(options.is_causal || options.sliding_window_size == 0,
+                "[{}] sliding_window_size must be 0 (none) where positions attend to all; received {}", kName,
+                options.sliding_window_size);
+  const std::int64_t sequences = q.shape()[0];
+  base::require(sequences == 1 || !options.key_bias.defined(),
+                "[{}] one sequence is required where key_bias is given; received {}", kName, sequences);
   const std::int64_t heads = q.shape()[1];
   const std::int64_t kv_heads = k.shape()[1];
   const std::int64_t length = q.shape()[2];
   const std::int64_t head_dim = q.shape()[3];
   check_heads(kName, heads, kv_heads, options);
-  require_shape(kName, "k", k, {1, kv_heads, length, head_dim});
+  require_shape(kName, "k", k, {sequences, kv_heads, length, head_dim});
   require_shape(kName, "v", v, k.shape());
   runtime::MeshDevice& device = q.device();
   Tensor output = Tensor::allocate(device, q.spec(), kName);
@@ -98,8 +107,8 @@ Tensor scaled_dot_product_attention(const Tensor& q, const Tensor& k, const Tens
                          .k = k.view(),
                          .v = v.view(),
                          .output = output.view(),
-                         .heads = heads,
-                         .kv_heads = kv_heads,
+                         .heads = sequences * heads,
+                         .kv_heads = sequences * kv_heads,
                          .length = length,
                          .head_dim = head_dim,
                          .threads = device.queue().threads(),
@@ -108,8 +117,9 @@ Tensor scaled_dot_product_attention(const Tensor& q, const Tensor& k, const Tens
   launch(device, {.name = kName, .stages = std::move(stages.stages), .scratch_bytes = stages.scratch_bytes},
          {{"input_tensor_q", q}, {"input_tensor_k", k}, {"input_tensor_v", v}, {"key_bias", options.key_bias}},
          {{"output", output}}, [&] {
-           return OpDetails{attributes_of(options),
-                            {.matmul_flops = 4 * heads * head_dim * causal_pairs(length, options.sliding_window_size)}};
+           const std::int64_t pairs =
+               options.is_causal ? causal_pairs(length, options.sliding_window_size) : length * length;
+           return OpDetails{attributes_of(options), {.matmul_flops = 4 * sequences * heads * head_dim * pairs}};
          });
   return output;
 }

@@ -15,10 +15,12 @@ struct AttentionOptions {
   /// [1, 1, Hq, positions] FLOAT32 in ROW_MAJOR, positions in whole tiles: what a head adds to the scores of each key
   /// (Press et al., "Train Short, Test Long: Attention with Linear Biases"). None: nothing.
   Tensor key_bias = {};
+  /// scaled_dot_product_attention only: a position attends to none after itself. Else to all, and there is no window.
+  bool is_causal = true;
 };
 
-/// Causal softmax(scale q k^T) v of one user's prompt, by FlashAttention's blocks, query heads grouped over KV heads:
-/// q [1, Hq, S, D], k and v [1, Hkv, S, D], TILE -> [1, Hq, S, D]. Hq is a multiple of Hkv.
+/// softmax(scale q k^T) v of whole sequences, by FlashAttention's blocks, query heads grouped over KV heads:
+/// q [B, Hq, S, D], k and v [B, Hkv, S, D], TILE -> [B, Hq, S, D]. Hq is a multiple of Hkv.
 Tensor scaled_dot_product_attention(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionOptions& options);
 
 /// One new position of each user against the paged cache: q [1, B, Hq, D] TILE, caches [blocks, Hkv, block_size, D]

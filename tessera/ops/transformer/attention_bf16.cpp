@@ -210,19 +210,20 @@ void prefill_unit(const PrefillWork& work, const PrefillUnits& units, const runt
   clear(sums, heads * positions, queries.width());
   const ConstTiles k = work.k.tiles(unit.chip, kv_head);
   const ConstTiles v = work.v.tiles(unit.chip, kv_head);
-  const std::int64_t all_attend = attended_keys(end - 1, work.rule).first; // to keys from here to `begin`
-  std::int64_t start = attended_keys(begin, work.rule).first / kAttentionKeys * kAttentionKeys;
-  for (; start < end; start += kAttentionKeys) {
+  const KeyRange all_attend{work.keys_of(end - 1).first, work.keys_of(begin).last};
+  const std::int64_t last = work.end_of_keys(end);
+  std::int64_t start = work.keys_of(begin).first / kAttentionKeys * kAttentionKeys;
+  for (; start < last; start += kAttentionKeys) {
     queries.clear_block();
-    for (std::int64_t key = start; key < std::min(start + kAttentionKeys, end); key += kTileHeight)
+    for (std::int64_t key = start; key < std::min(start + kAttentionKeys, last); key += kTileHeight)
       queries.append({{k, key / kTileHeight}, {v, key / kTileHeight}}, {}, 0, kTileHeight);
     for (std::int64_t row = 0; work.rule.key_bias && row < heads * positions; ++row)
       queries.set_bias(row, work.rule.key_bias.at(unit.chip, first_head + row / positions, start));
-    if (start >= all_attend && start + queries.count() <= begin + 1) {
+    if (start >= all_attend.first && start + queries.count() <= all_attend.last) {
       queries.attend(0, sums);
     } else {
       queries.attend(0, sums, [&](std::int64_t row) {
-        const KeyRange keys = attended_keys(begin + row % positions, work.rule);
+        const KeyRange keys = work.keys_of(begin + row % positions);
         return KeyRange{keys.first - start, keys.last - start};
       });
     }

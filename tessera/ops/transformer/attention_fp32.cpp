@@ -94,14 +94,15 @@ void prefill_unit(const PrefillWork& work, const runtime::Unit& unit) {
   for (std::int64_t row = 0; row < rows; ++row) {
     isa.load_row(work.q.tiles(unit.chip, head_of(row)), begin + row % kTileHeight, 0, work.head_dim, queries.q(row));
   }
-  const std::int64_t first_block = attended_keys(begin, work.rule).first / kTileHeight;
-  for (std::int64_t block = first_block; block * kTileHeight < std::min(begin + kTileHeight, work.length); ++block) {
+  const std::int64_t first_block = work.keys_of(begin).first / kTileHeight;
+  const std::int64_t last = work.end_of_keys(std::min(begin + kTileHeight, work.length));
+  for (std::int64_t block = first_block; block * kTileHeight < last; ++block) {
     for (std::int64_t row = 0; work.rule.key_bias && row < rows; ++row)
       queries.set_bias(row, work.rule.key_bias.at(unit.chip, head_of(row), block * kTileHeight));
     queries.attend(work.k.tiles(unit.chip, kv_head), work.v.tiles(unit.chip, kv_head), block, [&](std::int64_t row) {
       const std::int64_t position = begin + row % kTileHeight;
       if (position >= work.length) return KeyRange{};
-      const KeyRange keys = attended_keys(position, work.rule);
+      const KeyRange keys = work.keys_of(position);
       return KeyRange{keys.first - block * kTileHeight, keys.last - block * kTileHeight};
     });
   }

@@ -28,9 +28,23 @@ struct AttentionRule {
   float scale = 1.0F;
   float softcap = 0.0F;
   std::int64_t sliding_window_size = 0;
+  bool is_causal = true;
   KeyBias key_bias;
 };
 
+/// Keys first <= j < last.
+struct KeyRange {
+  std::int64_t first = 0;
+  std::int64_t last = 0;
+};
+
+/// Keys that position `position` attends to; none for -1.
+inline KeyRange attended_keys(std::int64_t position, const AttentionRule& rule) {
+  const std::int64_t window = rule.sliding_window_size;
+  return {window > 0 ? std::max<std::int64_t>(0, position - window + 1) : 0, position + 1};
+}
+
+/// Heads of all sequences, one after the other.
 struct PrefillWork {
   DeviceView q, k, v, output;
   std::int64_t heads = 0;
@@ -41,6 +55,11 @@ struct PrefillWork {
   AttentionRule rule;
 
   std::int64_t group() const { return heads / kv_heads; }
+  /// The keys that a position attends to, and the end of those that positions before `end` do.
+  KeyRange keys_of(std::int64_t position) const {
+    return rule.is_causal ? attended_keys(position, rule) : KeyRange{0, length};
+  }
+  std::int64_t end_of_keys(std::int64_t end) const { return rule.is_causal ? end : length; }
 };
 
 struct DecodeWork {
@@ -69,18 +88,6 @@ AttentionStages prefill_in_fp32(const PrefillWork& work);
 AttentionStages prefill_in_bf16(const PrefillWork& work);
 AttentionStages decode_in_fp32(const DecodeWork& work);
 AttentionStages decode_in_bf16(const DecodeWork& work);
-
-/// Keys first <= j < last.
-struct KeyRange {
-  std::int64_t first = 0;
-  std::int64_t last = 0;
-};
-
-/// Keys that position `position` attends to; none for -1.
-inline KeyRange attended_keys(std::int64_t position, const AttentionRule& rule) {
-  const std::int64_t window = rule.sliding_window_size;
-  return {window > 0 ? std::max<std::int64_t>(0, position - window + 1) : 0, position + 1};
-}
 
 /// The keys that a user's one position attends to. Throws InvalidArgument for a position beyond the cache.
 KeyRange decode_keys(const DecodeWork& work, std::int64_t chip, std::int64_t user);

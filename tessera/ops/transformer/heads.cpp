@@ -9,17 +9,19 @@ namespace {
 /// In prefill a matrix is a head and its rows are positions; in decode a matrix is a user and its rows are heads.
 enum class Rows { POSITIONS, HEADS };
 
-Shape heads_shape(Rows rows, std::int64_t length, std::int64_t heads, std::int64_t head_dim) {
-  return rows == Rows::POSITIONS ? Shape{1, heads, length, head_dim} : Shape{1, length, heads, head_dim};
+Shape heads_shape(Rows rows, std::int64_t batch, std::int64_t length, std::int64_t heads, std::int64_t head_dim) {
+  return rows == Rows::POSITIONS ? Shape{batch, heads, length, head_dim} : Shape{1, length, heads, head_dim};
 }
 
 /// Copies heads first_head .. of the fused rows into a tensor of their own.
 runtime::Stage split(const Tensor& fused, const Tensor& part, std::int64_t first_head, Rows rows) {
   const std::int64_t head_dim = part.shape()[-1];
-  return for_each_row(part, [in = fused.view(), out = part.view(), head_dim, first_head, rows](
+  const std::int64_t heads = part.shape()[1];
+  const std::int64_t length = part.shape()[2];
+  return for_each_row(part, [in = fused.view(), out = part.view(), head_dim, heads, length, first_head, rows](
                                 std::int64_t chip, std::int64_t matrix, std::int64_t row) {
-    const std::int64_t head = first_head + (rows == Rows::POSITIONS ? matrix : row);
-    const std::int64_t token = rows == Rows::POSITIONS ? row : matrix;
+    const std::int64_t head = first_head + (rows == Rows::POSITIONS ? matrix % heads : row);
+    const std::int64_t token = rows == Rows::POSITIONS ? matrix / heads * length + row : matrix;
     float* const values = runtime::thread_scratch(head_dim);
     kernels::kernels().load_row(in.tiles(chip), token, head * head_dim, head_dim, values);
     kernels::kernels().store_row(out.tiles(chip, matrix), row, values, head_dim);
@@ -31,16 +33,18 @@ QkvHeads create_heads(std::string_view name, Rows rows, const Tensor& input, con
   const std::int64_t fused_heads = options.num_heads + 2 * options.num_kv_heads;
   const std::int64_t width = input.shape()[-1];
   base::require(
-      options.num_heads > 0 && options.num_kv_heads > 0 && input.spec().num_matrices() == 1 && width % fused_heads == 0,
-      "[{}] input_tensor [1, 1, R, (num_heads + 2 num_kv_heads) D] is required; received {} with num_heads {} and "
-      "num_kv_heads {}",
-      name, input.shape(), options.num_heads, options.num_kv_heads);
+      options.num_heads > 0 && options.num_kv_heads > 0 && options.batch_size > 0 && input.spec().num_matrices() == 1 &&
+          width % fused_heads == 0 && input.shape()[-2] % options.batch_size == 0,
+      "[{}] input_tensor [1, 1, R, (num_heads + 2 num_kv_heads) D] is required; received {} with num_heads {}, "
+      "num_kv_heads {} and batch_size {}",
+      name, input.shape(), options.num_heads, options.num_kv_heads, options.batch_size);
   runtime::MeshDevice& device = input.device();
   const std::int64_t head_dim = width / fused_heads;
   const auto allocate = [&](std::int64_t heads, std::string_view part) {
     return Tensor::allocate(
         device,
-        {heads_shape(rows, input.shape()[-2], heads, head_dim), input.dtype(), Layout::TILE, options.memory_config},
+        {heads_shape(rows, options.batch_size, input.shape()[-2] / options.batch_size, heads, head_dim), input.dtype(),
+         Layout::TILE, options.memory_config},
         part);
   };
   QkvHeads heads{allocate(options.num_heads, "q"), allocate(options.num_kv_heads, "k"),
@@ -50,7 +54,10 @@ QkvHeads create_heads(std::string_view name, Rows rows, const Tensor& input, con
           .stages = {split(input, heads.q, 0, rows), split(input, heads.k, options.num_heads, rows),
                      split(input, heads.v, options.num_heads + options.num_kv_heads, rows)}},
          {{"input_tensor", input}}, {{"q", heads.q}, {"k", heads.k}, {"v", heads.v}}, [&] {
-           return OpDetails{{{"num_heads", options.num_heads}, {"num_kv_heads", options.num_kv_heads}}};
+           return OpDetails{{{"num_heads", options.num_heads},
+                             {"num_kv_heads", options.num_kv_heads},
+                             {"batch_size", options.batch_size}},
+                            {}};
          });
   return heads;
 }
@@ -58,20 +65,22 @@ QkvHeads create_heads(std::string_view name, Rows rows, const Tensor& input, con
 Tensor concat_heads(std::string_view name, Rows rows, const Tensor& input) {
   require_tile(name, "input_tensor", input);
   const Shape& shape = input.shape();
-  base::require(shape.rank() == 4 && shape[0] == 1, "[{}] input_tensor must have the shape [1, {}, D]; received {}",
-                name, rows == Rows::POSITIONS ? "H, S" : "B, H", shape);
+  base::require(shape.rank() == 4 && (rows == Rows::POSITIONS || shape[0] == 1),
+                "[{}] input_tensor must have the shape [{}, D]; received {}", name,
+                rows == Rows::POSITIONS ? "B, H, S" : "1, B, H", shape);
   runtime::MeshDevice& device = input.device();
   const std::int64_t heads = rows == Rows::POSITIONS ? shape[1] : shape[2];
-  const std::int64_t tokens = rows == Rows::POSITIONS ? shape[2] : shape[1];
+  const std::int64_t length = rows == Rows::POSITIONS ? shape[2] : shape[1];
+  const std::int64_t tokens = shape[0] * length;
   const std::int64_t head_dim = shape[3];
   Tensor output = Tensor::allocate(
       device, {{1, 1, tokens, heads * head_dim}, input.dtype(), Layout::TILE, input.memory_config()}, name);
-  const auto body = [in = input.view(), out = output.view(), heads, head_dim, rows](std::int64_t chip, std::int64_t,
-                                                                                    std::int64_t token) {
+  const auto body = [in = input.view(), out = output.view(), heads, length, head_dim, rows](
+                        std::int64_t chip, std::int64_t, std::int64_t token) {
     float* const values = runtime::thread_scratch(heads * head_dim);
     for (std::int64_t head = 0; head < heads; ++head) {
-      const std::int64_t matrix = rows == Rows::POSITIONS ? head : token;
-      const std::int64_t row = rows == Rows::POSITIONS ? token : head;
+      const std::int64_t matrix = rows == Rows::POSITIONS ? token / length * heads + head : token;
+      const std::int64_t row = rows == Rows::POSITIONS ? token % length : head;
       kernels::kernels().load_row(in.tiles(chip, matrix), row, 0, head_dim, values + head * head_dim);
     }
     kernels::kernels().store_row(out.tiles(chip), token, values, heads * head_dim);

@@ -13,15 +13,16 @@ struct QkvHeads {
 struct CreateHeadsOptions {
   std::int64_t num_heads = 0;
   std::int64_t num_kv_heads = 0;
+  std::int64_t batch_size = 1; ///< prefill: sequences whose rows follow each other
   MemoryConfig memory_config = kDramInterleaved;
 };
 
-/// Splits the fused projection of a prefill: [1, 1, S, (Hq + 2 Hkv) D] -> q [1, Hq, S, D], k and v [1, Hkv, S, D].
+/// Splits the fused projection of B sequences: [1, 1, B S, (Hq + 2 Hkv) D] -> q [B, Hq, S, D], k and v [B, Hkv, S, D].
 QkvHeads nlp_create_qkv_heads(const Tensor& input_tensor, const CreateHeadsOptions& options);
 /// The same in decode, a user on each row: [1, 1, B, (Hq + 2 Hkv) D] -> q [1, B, Hq, D], k and v [1, B, Hkv, D].
 QkvHeads nlp_create_qkv_heads_decode(const Tensor& input_tensor, const CreateHeadsOptions& options);
 
-/// Joins heads: [1, H, S, D] -> [1, 1, S, H D].
+/// Joins heads: [B, H, S, D] -> [1, 1, B S, H D].
 Tensor nlp_concat_heads(const Tensor& input_tensor);
 /// The same in decode: [1, B, H, D] -> [1, 1, B, H D].
 Tensor nlp_concat_heads_decode(const Tensor& input_tensor);

@@ -9,10 +9,22 @@ bool available() {
   return false;
 }
 
-std::unique_ptr<nn::CausalLM> open(const checkpoint::Checkpoint&, const ReferenceOptions&) {
+namespace {
+
+[[noreturn]] void refuse() {
   throw base::Unsupported(
       "[reference] the reference needs libtorch; Tessera was built without it; install libtorch-dev and "
       "libopenblas0-pthread and build again, or give a baseline with --reference");
+}
+
+} // namespace
+
+std::unique_ptr<nn::CausalLM> open(const checkpoint::Checkpoint&, const ReferenceOptions&) {
+  refuse();
+}
+
+std::unique_ptr<nn::ImageClassifier> open_image_classifier(const checkpoint::Checkpoint&, int) {
+  refuse();
 }
 
 } // namespace tessera::reference

@@ -1,0 +1,27 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+
+#include "apps/cli/model_options.hpp"
+#include "tessera/models/vision.hpp"
+
+namespace tessera::cli {
+
+/// An image classifier on the chips of a board, its images spread over them.
+struct ClassifierOnBoard {
+  std::shared_ptr<runtime::MeshDevice> mesh;
+  std::unique_ptr<nn::VisionModel> model;
+};
+
+/// Opens as many chips of the virtual board as --dp says, by default as there are images for, and puts a model on them.
+/// Throws InvalidArgument for options that an image classifier has no use for; errors as in
+/// models::load_image_classifier.
+ClassifierOnBoard open_classifier(const ModelOptions& options, const checkpoint::Checkpoint& checkpoint,
+                                  std::int64_t images, std::optional<std::uint64_t> random_seed = {});
+
+/// Whether a checkpoint is that of an image classifier: other commands have a way of their own for it.
+bool is_image_classifier(const checkpoint::Checkpoint& checkpoint);
+
+} // namespace tessera::cli

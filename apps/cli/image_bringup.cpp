@@ -1,0 +1,98 @@
+#include "apps/cli/image_bringup.hpp"
+
+#include <fmt/format.h>
+
+#include <filesystem>
+#include <random>
+#include <set>
+
+#include "apps/cli/board_file.hpp"
+#include "apps/cli/classifier.hpp"
+#include "tessera/base/error.hpp"
+#include "tessera/nn/vision/image_stream.hpp"
+#include "tessera/reference/reference.hpp"
+
+namespace tessera::cli {
+namespace {
+
+constexpr std::int64_t kRandomImages = 8;
+
+struct Images {
+  tensor::HostTensor pixel_values;
+  std::vector<std::int64_t> labels;
+  std::string source;
+};
+
+Images choose_images(const checkpoint::Checkpoint& checkpoint, const nn::ImageClassifierInfo& info) {
+  const std::filesystem::path held_out = checkpoint.folder() / "heldout.safetensors";
+  std::error_code error;
+  if (std::filesystem::exists(held_out, error)) {
+    const auto file = checkpoint::SafeTensors::open(held_out);
+    const checkpoint::TensorView& view = file.at("pixel_values");
+    Images images{{Shape(view.shape), checkpoint::to_float(view)}, {}, held_out.string()};
+    if (file.contains("labels")) images.labels = checkpoint::to_int64(file.at("labels"));
+    return images;
+  }
+  Images images{.source = "random"};
+  images.pixel_values.shape = {kRandomImages, info.channels, info.image_size, info.image_size};
+  images.pixel_values.data.resize(static_cast<std::size_t>(images.pixel_values.shape.volume()));
+  std::mt19937 random(1);
+  std::normal_distribution<float> normal;
+  for (float& value : images.pixel_values.data) value = normal(random);
+  return images;
+}
+
+/// A trace needs a run, the capture and a replay before its logits are those of a replay.
+tensor::HostTensor run_stream(nn::VisionModel& model, const tensor::HostTensor& pixels,
+                              const nn::Execution& execution) {
+  nn::ImageStream stream(model, pixels.shape[0], pixels.shape[2], pixels.shape[3], execution);
+  tensor::HostTensor logits;
+  for (std::int64_t round = 0; round < 3 * stream.depth(); ++round) {
+    stream.submit(pixels);
+    logits = stream.next();
+  }
+  return logits;
+}
+
+} // namespace
+
+bringup::Report bringup_images(const ImageBringupOptions& options, const checkpoint::Checkpoint& checkpoint,
+                               bringup::Progress& progress) {
+  ModelOptions two_queues = options.model; // for the stage that compares them
+  two_queues.command_queues = 2;
+  if (!two_queues.dp) two_queues.dp = 1; // copies have a stage of their own
+  ClassifierOnBoard opened = open_classifier(two_queues, checkpoint, 1);
+  const auto reference = reference::open_image_classifier(checkpoint, options.model.threads);
+  Images images = choose_images(checkpoint, opened.model->info());
+  bringup::VisionInputs inputs{.device = *opened.model,
+                               .reference = *reference,
+                               .pixel_values = std::move(images.pixel_values),
+                               .labels = std::move(images.labels),
+                               .image_source = images.source};
+  for (const auto& [name, execution] :
+       {std::pair{"traced", nn::Execution{.trace = true, .two_queues = false}},
+        std::pair{"two queues", nn::Execution{.trace = false, .two_queues = true}},
+        std::pair{"traced, two queues", nn::Execution{.trace = true, .two_queues = true}}}) {
+    inputs.forms.push_back(
+        {"trace-and-queues", name, [&model = *opened.model, execution = execution](const tensor::HostTensor& pixels) {
+           return run_stream(model, pixels, execution);
+         }});
+  }
+  const std::int64_t chips = find_board(options.model.board).chips();
+  for (const std::int64_t copies : std::set<std::int64_t>{2, chips}) {
+    if (copies < 2 || copies > chips) continue;
+    inputs.forms.push_back({"data-parallel", fmt::format("dp {}", copies),
+                            [&checkpoint, copies, own = two_queues](const tensor::HostTensor& pixels) mutable {
+                              own.dp = copies;
+                              return open_classifier(own, checkpoint, copies).model->forward(pixels, nullptr);
+                            }});
+  }
+  return bringup::run_vision(inputs,
+                             {.stages = options.stages,
+                              .precision = options.model.precision,
+                              .board = options.model.board,
+                              .report_folder = options.report},
+                             progress);
+}
+
+} // namespace tessera::cli

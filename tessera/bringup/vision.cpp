@@ -1,0 +1,280 @@
+#include "tessera/bringup/vision.hpp"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <map>
+
+#include "tessera/base/error.hpp"
+#include "tessera/bringup/judge.hpp"
+#include "tessera/bringup/stage.hpp"
+#include "tessera/metrics/logits.hpp"
+
+namespace tessera::bringup {
+namespace {
+
+using nn::HostTensor;
+using nn::VisionFeatures;
+using nn::VisionModule;
+
+constexpr std::int64_t kModuleImages = 2;
+
+/// Ends a run that the user wants to stop.
+struct Cancelled {};
+
+/// The first images of a batch.
+HostTensor first_images(const HostTensor& images, std::int64_t count) {
+  const std::int64_t kept = std::min(count, images.shape[0]);
+  HostTensor result{images.shape.with(0, kept), images.data};
+  result.data.resize(static_cast<std::size_t>(result.shape.volume()));
+  return result;
+}
+
+class VisionRun {
+ public:
+  VisionRun(const VisionInputs& inputs, const VisionOptions& options, Progress& progress)
+      : inputs_(inputs),
+        options_(options),
+        progress_(progress),
+        limits_(vision_thresholds_for(options.precision)),
+        few_(first_images(inputs.pixel_values, kModuleImages)) {}
+
+  /// Both models are what they are said to be, and the reference's values can be compared with.
+  std::vector<Row> baseline() {
+    const VisionFeatures& expected = reference_features();
+    Row row{.module = "reference"};
+    std::int64_t finite = 0;
+    for (const auto& [name, feature] : expected)
+      finite += std::all_of(feature.data.begin(), feature.data.end(), [](float x) { return std::isfinite(x); });
+    row.figures = {{"blocks", static_cast<double>(expected.size() - 1), {}},
+                   {"finite_features", static_cast<double>(finite),
+                    Bound{Bound::Kind::AT_LEAST, static_cast<double>(expected.size())}}};
+    settle(row);
+    if (!row.passed) row.advice = "the reference overflows on these images: are the pixel values normalised?";
+    Row modules{.module = "modules"};
+    std::int64_t equal = 0;
+    const auto& ours = inputs_.device.modules();
+    const auto& theirs = inputs_.reference.modules();
+    for (std::size_t i = 0; i < std::min(ours.size(), theirs.size()); ++i)
+      equal += ours[i].name == theirs[i].name && ours[i].input == theirs[i].input;
+    modules.figures = {{"equal_names", static_cast<double>(equal),
+                        Bound{Bound::Kind::AT_LEAST, static_cast<double>(std::max(ours.size(), theirs.size()))}}};
+    settle(modules);
+    if (!modules.passed) modules.advice = "device and reference read another topology from the checkpoint";
+    return {row, modules};
+  }
+
+  /// Modules by themselves, each on what the reference gives it.
+  std::vector<Row> modules(bool blocks) {
+    std::vector<Row> rows;
+    std::map<std::string, HostTensor> pieces; // the reference's, as inputs of the pieces behind them
+    for (const VisionModule& module : inputs_.reference.modules()) {
+      if (module.is_block && !blocks) continue;
+      if (!module.is_block && blocks) continue;
+      advance(static_cast<double>(rows.size()) / static_cast<double>(inputs_.reference.modules().size()), module.name);
+      const auto piece = pieces.find(module.input);
+      const HostTensor& input = piece != pieces.end() ? piece->second : reference_features().at(module.input);
+      const HostTensor expected =
+          module.is_block ? reference_features().at(module.name) : inputs_.reference.run_module(module.name, input);
+      rows.push_back(judge_tensor(module.name, expected, inputs_.device.run_module(module.name, input),
+                                  blocks ? limits_.layer_pcc : limits_.module_pcc));
+      advise(rows.back());
+      if (!module.is_block) pieces.insert_or_assign(module.name, expected);
+    }
+    return rows;
+  }
+
+  /// The whole model: what each block gives when its input is the device's own, and the logits.
+  std::vector<Row> full_model() {
+    const VisionFeatures& expected = reference_features();
+    VisionFeatures actual;
+    advance(0.0, "forward");
+    const HostTensor logits = inputs_.device.forward(few_, &actual);
+    std::vector<Row> rows;
+    for (const VisionModule& module : inputs_.reference.modules()) {
+      if (!module.is_block || expected.at(module.name).shape.rank() == 2) continue;
+      rows.push_back(judge_tensor(module.name, expected.at(module.name), actual.at(module.name), limits_.hidden_pcc));
+      advise(rows.back());
+    }
+    const HostTensor& last = expected.at(last_block());
+    rows.push_back(judge_logits("logits", {last.data, logits.data}, last.shape[-1], limits_, false));
+    advise(rows.back());
+    return rows;
+  }
+
+  /// Whether the same class comes first, over all images.
+  std::vector<Row> agreement() {
+    advance(0.0, "reference");
+    const HostTensor expected = inputs_.reference.forward(inputs_.pixel_values, nullptr);
+    advance(0.5, "device");
+    const HostTensor actual = inputs_.device.forward(inputs_.pixel_values, nullptr);
+    Row row = judge_logits("logits", {expected.data, actual.data}, expected.shape[-1], limits_, true);
+    advise(row);
+    if (inputs_.labels.empty()) return {row};
+    const auto accuracy = [&](const HostTensor& logits) {
+      double right = 0;
+      for (std::size_t i = 0; i < inputs_.labels.size(); ++i)
+        right +=
+            static_cast<std::int64_t>(metrics::argmax(logits.row(static_cast<std::int64_t>(i)))) == inputs_.labels[i];
+      return right / static_cast<double>(inputs_.labels.size());
+    };
+    Row labels{.module = "labels"};
+    labels.figures = {{"reference_top1_accuracy", accuracy(expected), {}}, {"top1_accuracy", accuracy(actual), {}}};
+    // As much as the agreement may cost, and one image that a tie decides.
+    const double lost = 1.0 - limits_.top1 + 1.0 / static_cast<double>(inputs_.labels.size());
+    labels.figures[1].bound = Bound{Bound::Kind::AT_LEAST, labels.figures[0].value - lost};
+    settle(labels);
+    advise(labels);
+    return {row, labels};
+  }
+
+  /// Other forms of the model: the same bits.
+  std::vector<Row> forms(const std::string& stage) {
+    std::vector<Row> rows;
+    HostTensor expected;
+    for (const VisionForm& form : inputs_.forms) {
+      if (form.stage != stage) continue;
+      advance(0.0, form.name);
+      if (expected.data.empty()) expected = inputs_.device.forward(few_, nullptr);
+      const HostTensor actual = form.run(few_);
+      double equal = 0;
+      for (std::size_t i = 0; i < std::min(expected.data.size(), actual.data.size()); ++i)
+        equal += expected.data[i] == actual.data[i];
+      Row row{.module = form.name};
+      row.figures = {{"equal_logits", equal, Bound{Bound::Kind::AT_LEAST, static_cast<double>(expected.data.size())}}};
+      settle(row);
+      if (!row.passed) row.advice = "the same ops gave other bits: look for an op that reads what is overwritten";
+      rows.push_back(std::move(row));
+    }
+    if (rows.empty()) throw Skipped{"the board has no other chips for the model"};
+    return rows;
+  }
+
+  void begin(const std::string& stage, std::size_t number, std::size_t count) {
+    state_ = {.stage = stage, .stage_number = number, .stage_count = count};
+    progress_.stage_started(stage);
+  }
+
+ private:
+  void advance(double fraction, const std::string& doing) {
+    if (progress_.cancelled()) throw Cancelled{};
+    state_.stage_fraction = fraction;
+    state_.doing = doing;
+    progress_.advanced(state_);
+  }
+  void advise(Row& row) const {
+    if (row.passed || !row.advice.empty()) return;
+    row.advice = options_.precision == "full"
+                     ? "in fp32 little is left to precision: compare the module's weights, stride and padding"
+                     : "run with --precision full: if that passes, formats are at fault, raise them block by block";
+  }
+  const VisionFeatures& reference_features() {
+    if (features_.empty()) {
+      advance(0.0, "reference");
+      inputs_.reference.forward(few_, &features_);
+    }
+    return features_;
+  }
+  std::string last_block() const {
+    std::string last;
+    for (const VisionModule& module : inputs_.reference.modules()) {
+      if (module.is_block) last = module.name;
+    }
+    return last;
+  }
+
+  const VisionInputs& inputs_;
+  const VisionOptions& options_;
+  Progress& progress_;
+  Thresholds limits_;
+  HostTensor few_;
+  VisionFeatures features_;
+  ProgressState state_;
+};
+
+struct VisionStage {
+  const char* name;
+  std::vector<Row> (*run)(VisionRun& run);
+};
+constexpr VisionStage kStages[] = {
+    {"baseline", [](VisionRun& run) { return run.baseline(); }},
+    {"operators", [](VisionRun& run) { return run.modules(false); }},
+    {"blocks", [](VisionRun& run) { return run.modules(true); }},
+    {"full-model", [](VisionRun& run) { return run.full_model(); }},
+    {"top-1-agreement", [](VisionRun& run) { return run.agreement(); }},
+    {"trace-and-queues", [](VisionRun& run) { return run.forms("trace-and-queues"); }},
+    {"data-parallel", [](VisionRun& run) { return run.forms("data-parallel"); }},
+};
+
+StageResult run_stage(const VisionStage& stage, VisionRun& run) {
+  StageResult result{.name = stage.name};
+  const auto start = std::chrono::steady_clock::now();
+  try {
+    result.rows = stage.run(run);
+    const bool passed = std::all_of(result.rows.begin(), result.rows.end(), [](const Row& row) { return row.passed; });
+    result.verdict = passed && !result.rows.empty() ? Verdict::PASSED : Verdict::FAILED;
+    if (result.rows.empty()) result.message = "the stage found nothing to judge";
+  } catch (const Skipped& skipped) {
+    result.verdict = Verdict::SKIPPED;
+    result.message = skipped.reason;
+  } catch (const std::exception& error) {
+    result.verdict = Verdict::FAILED;
+    result.message = error.what();
+  }
+  result.time_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  return result;
+}
+
+} // namespace
+
+std::vector<std::string> vision_stage_names() {
+  std::vector<std::string> names;
+  for (const VisionStage& stage : kStages) names.emplace_back(stage.name);
+  return names;
+}
+
+Report run_vision(const VisionInputs& inputs, const VisionOptions& options, Progress& progress) {
+  const std::vector<std::string> known = vision_stage_names();
+  for (const std::string& name : options.stages) {
+    base::require(std::find(known.begin(), known.end(), name) != known.end(),
+                  "[bringup] a stage of an image classifier must be one of {}; received {}", fmt::join(known, ", "),
+                  name);
+  }
+  base::require(inputs.pixel_values.shape.rank() == 4 && inputs.pixel_values.shape[0] > 0 &&
+                    (inputs.labels.empty() || std::ssize(inputs.labels) == inputs.pixel_values.shape[0]),
+                "[bringup] pixel_values [N, C, H, W] and a label for each or none are required; received {} and {}",
+                inputs.pixel_values.shape, inputs.labels.size());
+  const nn::ImageClassifierInfo& info = inputs.device.info();
+  Report report;
+  report.facts = {{"model", fmt::format("{}, {} classes, images of {}x{}", info.family, info.classes, info.image_size,
+                                        info.image_size)},
+                  {"device", fmt::format("{}, precision {}", options.board, options.precision)},
+                  {"reference", "libtorch in fp32"},
+                  {"images", fmt::format("{}, {}", inputs.pixel_values.shape[0], inputs.image_source)}};
+  std::vector<VisionStage> stages;
+  for (const VisionStage& stage : kStages) {
+    const bool wanted = options.stages.empty() ||
+                        std::find(options.stages.begin(), options.stages.end(), stage.name) != options.stages.end();
+    if (!wanted) continue;
+    stages.push_back(stage);
+    report.stages.push_back({.name = stage.name});
+  }
+  VisionRun run(inputs, options, progress);
+  for (std::size_t i = 0; i < stages.size(); ++i) {
+    run.begin(stages[i].name, i + 1, stages.size());
+    try {
+      report.stages[i] = run_stage(stages[i], run);
+    } catch (const Cancelled&) {
+      break;
+    }
+    progress.stage_finished(report.stages[i]);
+    write_report(report, options.report_folder);
+  }
+  write_report(report, options.report_folder);
+  return report;
+}
+
+} // namespace tessera::bringup

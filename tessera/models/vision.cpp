@@ -1,0 +1,90 @@
+#include "tessera/models/vision.hpp"
+
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <array>
+#include <filesystem>
+
+#include "tessera/base/error.hpp"
+#include "tessera/models/decoder_keys.hpp"
+#include "tessera/models/resnet/resnet.hpp"
+#include "tessera/models/vit/vit.hpp"
+
+namespace tessera::models {
+namespace {
+
+constexpr std::int64_t kDefaultClasses = 2; // of Hugging Face's PretrainedConfig
+
+const auto& registry() {
+  static const std::array families = {resnet_family(), vit_family()};
+  return families;
+}
+
+checkpoint::ConfigReader reader(const checkpoint::Checkpoint& checkpoint) {
+  return checkpoint::ConfigReader(checkpoint.config(), checkpoint.config_path().string());
+}
+
+} // namespace
+
+std::span<const VisionFamily> vision_families() {
+  return registry();
+}
+
+const VisionFamily* vision_family_of(const checkpoint::Checkpoint& checkpoint) {
+  const std::vector<std::string> architectures = reader(checkpoint).strings("architectures");
+  const auto found = std::find_if(registry().begin(), registry().end(), [&](const VisionFamily& family) {
+    if (!architectures.empty()) return family.architecture == architectures.front();
+    return checkpoint.config().empty() && family.recognises != nullptr && family.recognises(checkpoint);
+  });
+  return found == registry().end() ? nullptr : &*found;
+}
+
+checkpoint::Checkpoint open_vision_checkpoint(const std::string& path_or_hub_name) {
+  namespace fs = std::filesystem;
+  std::error_code error;
+  const fs::path path = path_or_hub_name;
+  const bool weights_alone = path.extension() == ".safetensors" ||
+                             (fs::is_directory(path, error) && !fs::exists(path / "config.json", error) &&
+                              fs::exists(path / "model.safetensors", error));
+  return weights_alone ? checkpoint::Checkpoint::open_weights(path_or_hub_name)
+                       : checkpoint::Checkpoint::open(path_or_hub_name);
+}
+
+std::unique_ptr<nn::VisionModel> load_image_classifier(std::shared_ptr<runtime::MeshDevice> device,
+                                                       const checkpoint::Checkpoint& checkpoint,
+                                                       const VisionLoadOptions& options) {
+  const VisionFamily* family = vision_family_of(checkpoint);
+  if (family == nullptr) {
+    std::vector<std::string_view> known;
+    for (const VisionFamily& each : registry()) known.push_back(each.architecture);
+    throw base::Unsupported(fmt::format(
+        "[load] an image classifier is required: architectures of {}, or torchvision's tensor names without a "
+        "config.json; {} is neither",
+        fmt::join(known, ", "), checkpoint.folder().string()));
+  }
+  const nn::Precision precision = nn::make_precision(options.precision, {.family = std::string(family->name)});
+  // Weights are changed before they are stored, norms folded into them: there is no format of their own to keep.
+  const nn::WeightLoader weights(*device, checkpoint, false, DataType::FLOAT32, options.random_seed);
+  auto model = family->load({std::move(device), checkpoint, weights, precision});
+  weights.finish();
+  return model;
+}
+
+std::int64_t class_count(const checkpoint::ConfigReader& config) {
+  if (config.has("id2label")) {
+    const auto labels = config.object("id2label");
+    if (labels) return std::max<std::int64_t>(1, std::ssize(labels->unknown_keys()));
+  }
+  return config.integer_or("num_labels", kDefaultClasses, {1, kLargestExtent});
+}
+
+std::vector<std::string> class_labels(const checkpoint::Checkpoint& checkpoint, std::int64_t classes) {
+  const auto labels = reader(checkpoint).object("id2label");
+  if (!labels) return {};
+  std::vector<std::string> result;
+  for (std::int64_t i = 0; i < classes; ++i) result.push_back(labels->string(std::to_string(i)));
+  return result;
+}
+
+} // namespace tessera::models

@@ -1,0 +1,65 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "tessera/checkpoint/checkpoint.hpp"
+#include "tessera/checkpoint/config_reader.hpp"
+#include "tessera/nn/vision/vision_model.hpp"
+
+namespace tessera::models {
+
+/// What a family makes a model of.
+struct VisionMaterial {
+  std::shared_ptr<runtime::MeshDevice> device;
+  const checkpoint::Checkpoint& checkpoint;
+  const nn::WeightLoader& weights;
+  const nn::Precision& precision;
+};
+
+/// How a family of published image classifiers becomes a model of ours.
+struct VisionFamily {
+  std::string_view name;         ///< "resnet"
+  std::string_view architecture; ///< config.json's architectures entry
+  /// Whether weights that come without a configuration are of this family; null: they never are.
+  bool (*recognises)(const checkpoint::Checkpoint& checkpoint) = nullptr;
+  std::unique_ptr<nn::VisionModel> (*load)(const VisionMaterial& material) = nullptr;
+};
+
+/// All families, in alphabetical order. A new one adds its folder and its line in vision.cpp.
+std::span<const VisionFamily> vision_families();
+
+/// The family of a checkpoint, by `architectures` or, without a configuration, by its tensors; null: none.
+const VisionFamily* vision_family_of(const checkpoint::Checkpoint& checkpoint);
+
+/// A checkpoint with a configuration, or weights alone: a folder, a Hugging Face name, a `.safetensors` file.
+checkpoint::Checkpoint open_vision_checkpoint(const std::string& path_or_hub_name);
+
+struct VisionLoadOptions {
+  std::string precision = "accuracy"; ///< preset or JSON file
+  /// Random weights of this seed in place of the checkpoint's, which may be a configuration alone.
+  std::optional<std::uint64_t> random_seed;
+};
+
+/// Puts an image classifier on a device, all of it on each chip. Throws Unsupported for a checkpoint of no known
+/// family, InvalidArgument for a contradictory configuration or option, IoError for missing or misshapen tensors,
+/// OutOfMemory when the card's memory does not suffice.
+std::unique_ptr<nn::VisionModel> load_image_classifier(std::shared_ptr<runtime::MeshDevice> device,
+                                                       const checkpoint::Checkpoint& checkpoint,
+                                                       const VisionLoadOptions& options);
+
+/// Most pixels along a side of an image.
+inline constexpr std::int64_t kMostPixels = 16384;
+
+/// Classes of a config.json: the entries of id2label, or num_labels.
+std::int64_t class_count(const checkpoint::ConfigReader& config);
+/// The names of `classes` classes, by id2label: empty without one. Throws InvalidArgument for one that does not name
+/// each class once.
+std::vector<std::string> class_labels(const checkpoint::Checkpoint& checkpoint, std::int64_t classes);
+
+} // namespace tessera::models

@@ -1,0 +1,137 @@
+#include "tessera/ops/pool/pool2d.hpp"
+
+#include <algorithm>
+#include <limits>
+
+#include "tessera/base/error.hpp"
+#include "tessera/runtime/thread_scratch.hpp"
+#include "tessera/spec/tile.hpp"
+
+namespace tessera::ops {
+namespace {
+
+using Fold = void (*)(const float*, const float*, std::int64_t, float*) noexcept;
+
+/// out = the pixels of a window folded into `start` by `fold`; `pixel` has room for one.
+void fold_window(const SlidingWindow& window, const kernels::ConstTiles& input, std::int64_t row, std::int64_t channels,
+                 Fold fold, float start, float* pixel, float* out) {
+  const auto [image, top, left] = window_place(window, row);
+  std::fill_n(out, channels, start);
+  for (std::int64_t y = 0; y < window.kernel_size.height; ++y) {
+    const std::int64_t in_row = top + y * window.dilation.height;
+    if (in_row < 0 || in_row >= window.input_height) continue;
+    for (std::int64_t x = 0; x < window.kernel_size.width; ++x) {
+      const std::int64_t in_column = left + x * window.dilation.width;
+      if (in_column < 0 || in_column >= window.input_width) continue;
+      kernels::kernels().load_row(input, (image * window.input_height + in_row) * window.input_width + in_column, 0,
+                                  channels, pixel);
+      fold(out, pixel, channels, out);
+    }
+  }
+}
+
+/// What the sum of a window is divided by.
+std::int64_t divisor(const Pool2dOptions& options, std::int64_t row) {
+  if (options.divisor_override) return *options.divisor_override;
+  const WindowPlace place = window_place(options.window(), row);
+  const auto steps = [&](std::int64_t start, std::int64_t kernel, std::int64_t size, std::int64_t padding) {
+    const std::int64_t before = options.count_include_pad ? -padding : 0;
+    const std::int64_t after = options.count_include_pad ? size + padding : size;
+    return std::min(start + kernel, after) - std::max(start, before);
+  };
+  return steps(place.row, options.kernel_size.height, options.input_height, options.padding.height) *
+         steps(place.column, options.kernel_size.width, options.input_width, options.padding.width);
+}
+
+/// `finish(row, values)` has the last word on a row of the output.
+template <typename Finish>
+Tensor pool(std::string_view name, const Tensor& input, const Pool2dOptions& options, Fold fold, float start,
+            Attributes attributes, Finish finish) {
+  require_tile(name, "input_tensor", input);
+  require_float(name, options.dtype.value_or(input.dtype()));
+  const SlidingWindow window = options.window();
+  require_window(name, window, true);
+  require_shape(name, "input_tensor", input, {1, 1, window.input_rows(), options.channels});
+  const TensorSpec spec{{1, 1, window.output_rows(), options.channels},
+                        options.dtype.value_or(input.dtype()),
+                        Layout::TILE,
+                        options.memory_config.value_or(input.memory_config())};
+  Tensor output = Tensor::allocate(input.device(), spec, name);
+  const auto body = [in = input.view(), out = output.view(), window, channels = options.channels, fold, start, finish](
+                        std::int64_t chip, std::int64_t, std::int64_t row) {
+    float* const values = runtime::thread_scratch(2 * round_up(channels, kTileWidth));
+    fold_window(window, in.tiles(chip), row, channels, fold, start, values + round_up(channels, kTileWidth), values);
+    finish(row, values);
+    kernels::kernels().store_row(out.tiles(chip), row, values, channels);
+  };
+  launch(input.device(), {.name = name, .stages = {for_each_row(output, body)}}, {{"input_tensor", input}},
+         {{"output", output}}, [&] {
+           OpDetails details{
+               describe_window(
+                   window, choose_sharding(window, input.spec(), spec, input.device().board(), options.shard_layout)),
+               {.vector_flops = window.kernel_size.height * window.kernel_size.width * spec.shape.volume()}};
+           details.attributes.emplace_back("channels", options.channels);
+           details.attributes.emplace_back("ceil_mode", options.ceil_mode);
+           details.attributes.insert(details.attributes.end(), attributes.begin(), attributes.end());
+           return details;
+         });
+  return output;
+}
+
+} // namespace
+
+Tensor max_pool2d(const Tensor& input_tensor, const Pool2dOptions& options) {
+  return pool("max_pool2d", input_tensor, options, kernels::kernels().max, -std::numeric_limits<float>::infinity(), {},
+              [](std::int64_t, float*) {});
+}
+
+Tensor avg_pool2d(const Tensor& input_tensor, const Pool2dOptions& options) {
+  base::require(options.dilation == Extent2d{}, "[avg_pool2d] dilation must be 1x1; received {}x{}",
+                options.dilation.height, options.dilation.width);
+  base::require(options.divisor_override.value_or(1) != 0, "[avg_pool2d] divisor_override must not be 0");
+  return pool(
+      "avg_pool2d", input_tensor, options, kernels::kernels().add, 0.0F,
+      {{"count_include_pad", options.count_include_pad}, {"divisor_override", options.divisor_override.value_or(0)}},
+      [options](std::int64_t row, float* values) {
+        const auto count = static_cast<float>(divisor(options, row));
+        std::transform(values, values + options.channels, values, [count](float sum) { return sum / count; });
+      });
+}
+
+Tensor global_avg_pool2d(const Tensor& input_tensor, const GlobalAvgPool2dOptions& options) {
+  constexpr std::string_view kName = "global_avg_pool2d";
+  require_tile(kName, "input_tensor", input_tensor);
+  require_float(kName, options.dtype.value_or(input_tensor.dtype()));
+  const std::int64_t rows = input_tensor.shape()[-2];
+  const std::int64_t images = options.batch_size;
+  base::require(input_tensor.spec().num_matrices() == 1 && images > 0 && rows > 0 && rows % images == 0,
+                "[{}] input_tensor [1, 1, N * H * W, C] of batch_size {} images is required; received {}", kName,
+                images, input_tensor.shape());
+  const std::int64_t width = input_tensor.shape()[-1];
+  const TensorSpec spec{{1, 1, images, width},
+                        options.dtype.value_or(input_tensor.dtype()),
+                        Layout::TILE,
+                        options.memory_config.value_or(input_tensor.memory_config())};
+  Tensor output = Tensor::allocate(input_tensor.device(), spec, kName);
+  const auto body = [in = input_tensor.view(), out = output.view(), pixels = rows / images, width](
+                        std::int64_t chip, std::int64_t, std::int64_t image) {
+    const kernels::Kernels& isa = kernels::kernels();
+    float* const sum = runtime::thread_scratch(2 * round_up(width, kTileWidth));
+    float* const pixel = sum + round_up(width, kTileWidth);
+    std::fill_n(sum, width, 0.0F);
+    for (std::int64_t i = 0; i < pixels; ++i) {
+      isa.load_row(in.tiles(chip), image * pixels + i, 0, width, pixel);
+      isa.add(sum, pixel, width, sum);
+    }
+    const auto count = static_cast<float>(pixels);
+    std::transform(sum, sum + width, sum, [count](float value) { return value / count; });
+    isa.store_row(out.tiles(chip), image, sum, width);
+  };
+  launch(input_tensor.device(), {.name = kName, .stages = {for_each_row(output, body)}},
+         {{"input_tensor", input_tensor}}, {{"output", output}}, [&] {
+           return OpDetails{{{"batch_size", images}}, {.vector_flops = input_tensor.shape().volume()}};
+         });
+  return output;
+}
+
+} // namespace tessera::ops

@@ -1,0 +1,145 @@
+#include "tessera/bringup/vision.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "tessera/base/error.hpp"
+
+namespace tessera::bringup {
+namespace {
+
+using nn::HostTensor;
+
+/// Two blocks, one of two pieces, on host values; a fault can be planted in any of them.
+class FakeClassifier final : public nn::ImageClassifier {
+ public:
+  explicit FakeClassifier(std::string faulty = "", float factor = 1.0F) : faulty_(std::move(faulty)), factor_(factor) {}
+
+  const nn::ImageClassifierInfo& info() const override { return info_; }
+  const std::vector<nn::VisionModule>& modules() const override { return modules_; }
+  HostTensor forward(const HostTensor& pixel_values, nn::VisionFeatures* features) override {
+    const HostTensor block = run_module("block", pixel_values);
+    const HostTensor logits = run_module("classifier", block);
+    if (features != nullptr) *features = {{"pixel_values", pixel_values}, {"block", block}, {"classifier", logits}};
+    return logits;
+  }
+  HostTensor run_module(std::string_view name, const HostTensor& x) override {
+    HostTensor y = x;
+    const auto apply = [&](std::string_view module, float (*function)(float)) {
+      for (float& value : y.data) value = function(value) * (module == faulty_ ? factor_ : 1.0F);
+    };
+    if (name == "block.first" || name == "block") apply("block.first", [](float v) { return 2 * v + 1; });
+    if (name == "block.second" || name == "block") apply("block.second", [](float v) { return v * v; });
+    if (name == "block") apply("block", [](float v) { return v; });
+    if (name == "classifier") {
+      y.shape = {x.shape[0], x.shape.volume() / x.shape[0]};
+      apply("classifier", [](float v) { return v - 1; });
+    }
+    return y;
+  }
+
+ private:
+  std::string faulty_;
+  float factor_;
+  nn::ImageClassifierInfo info_{.family = "fake", .image_size = 2, .classes = 12};
+  std::vector<nn::VisionModule> modules_{{"block.first", "pixel_values", false},
+                                         {"block.second", "block.first", false},
+                                         {"block", "pixel_values", true},
+                                         {"classifier", "block", true}};
+};
+
+HostTensor pixels(std::int64_t images) {
+  HostTensor result{{images, 3, 2, 2}, {}};
+  for (std::int64_t i = 0; i < images * 12; ++i) result.data.push_back(std::sin(static_cast<float>(i)));
+  return result;
+}
+
+Report bring_up(FakeClassifier& device, const VisionOptions& options = {}, std::vector<std::int64_t> labels = {},
+                std::vector<VisionForm> forms = {}) {
+  FakeClassifier reference;
+  Progress silent;
+  return run_vision({.device = device,
+                     .reference = reference,
+                     .pixel_values = pixels(4),
+                     .labels = std::move(labels),
+                     .forms = std::move(forms)},
+                    options, silent);
+}
+
+const StageResult& stage_of(const Report& report, const std::string& name) {
+  for (const StageResult& stage : report.stages) {
+    if (stage.name == name) return stage;
+  }
+  throw std::runtime_error(name);
+}
+
+std::vector<std::string> failing_rows(const StageResult& stage) {
+  std::vector<std::string> names;
+  for (const Row& row : stage.rows) {
+    if (row.passed) continue;
+    names.push_back(row.module);
+    EXPECT_FALSE(row.advice.empty()) << row.module;
+  }
+  return names;
+}
+
+TEST(VisionBringup, PassesWhereBothModelsAgree) {
+  FakeClassifier device;
+  const Report report = bring_up(device);
+  EXPECT_TRUE(report.passed());
+  EXPECT_EQ(report.stages.size(), vision_stage_names().size());
+  EXPECT_EQ(stage_of(report, "data-parallel").verdict, Verdict::SKIPPED);
+}
+
+TEST(VisionBringup, NamesTheFaultyModuleInItsStage) {
+  using testing::ElementsAre;
+  FakeClassifier piece("block.second", 1.5F);
+  const Report of_piece = bring_up(piece);
+  EXPECT_THAT(failing_rows(stage_of(of_piece, "operators")), ElementsAre("block.second"));
+  EXPECT_THAT(failing_rows(stage_of(of_piece, "blocks")), ElementsAre("block"));
+  EXPECT_FALSE(of_piece.passed());
+  FakeClassifier block("block", -1.0F);
+  EXPECT_THAT(failing_rows(stage_of(bring_up(block), "operators")), ElementsAre());
+  EXPECT_THAT(failing_rows(stage_of(bring_up(block), "blocks")), ElementsAre("block"));
+  FakeClassifier classifier("classifier", NAN);
+  EXPECT_THAT(failing_rows(stage_of(bring_up(classifier), "full-model")), ElementsAre("logits"));
+  EXPECT_THAT(failing_rows(stage_of(bring_up(classifier), "top-1-agreement")), ElementsAre("logits"));
+}
+
+TEST(VisionBringup, LabelsAreHeldToTheReferencesAccuracy) {
+  FakeClassifier reference;
+  const HostTensor logits = reference.forward(pixels(4), nullptr);
+  std::vector<std::int64_t> labels;
+  for (std::int64_t i = 0; i < 4; ++i)
+    labels.push_back(std::max_element(logits.row(i).begin(), logits.row(i).end()) - logits.row(i).begin());
+  FakeClassifier right;
+  EXPECT_TRUE(bring_up(right, {}, labels).passed());
+  FakeClassifier wrong("classifier", -1.0F);
+  EXPECT_THAT(failing_rows(stage_of(bring_up(wrong, {}, labels), "top-1-agreement")),
+              testing::ElementsAre("logits", "labels"));
+}
+
+TEST(VisionBringup, OtherFormsMustGiveTheSameBits) {
+  FakeClassifier device;
+  FakeClassifier other("classifier", 1.0F + 0x1p-20F);
+  const auto form = [](const char* stage, FakeClassifier& model) {
+    return VisionForm{stage, "a form", [&model](const HostTensor& x) { return model.forward(x, nullptr); }};
+  };
+  const Report report = bring_up(device, {}, {}, {form("trace-and-queues", device), form("data-parallel", other)});
+  EXPECT_EQ(stage_of(report, "trace-and-queues").verdict, Verdict::PASSED);
+  EXPECT_EQ(stage_of(report, "data-parallel").verdict, Verdict::FAILED);
+}
+
+TEST(VisionBringup, RunsTheStagesAskedForAndKnowsTheirNames) {
+  FakeClassifier device;
+  const Report report = bring_up(device, {.stages = {"blocks"}});
+  ASSERT_EQ(report.stages.size(), 1U);
+  EXPECT_EQ(report.stages[0].name, "blocks");
+  EXPECT_THAT([&] { bring_up(device, {.stages = {"decode"}}); },
+              testing::ThrowsMessage<base::InvalidArgument>(testing::HasSubstr("must be one of baseline, operators")));
+}
+
+} // namespace
+} // namespace tessera::bringup

@@ -1,0 +1,77 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tessera/base/error.hpp"
+#include "tessera/models/vision.hpp"
+#include "tessera/nn/vision/image_stream.hpp"
+#include "tests/models/small_classifiers.hpp"
+
+namespace tessera::models {
+namespace {
+
+using tensor::HostTensor;
+
+HostTensor images(std::int64_t count, std::uint32_t seed) {
+  std::mt19937 random(seed);
+  std::normal_distribution<float> normal;
+  HostTensor result{{count, 3, 40, 32}, {}};
+  result.data.resize(static_cast<std::size_t>(result.shape.volume()));
+  for (float& value : result.data) value = normal(random);
+  return result;
+}
+
+class ImageStreamTest : public testing::Test {
+ protected:
+  ImageStreamTest() { test::small_resnet({}).write(folder_.path()); }
+  std::unique_ptr<nn::VisionModel> load(std::int64_t chips = 1, int queues = 1) const {
+    BoardSpec spec = board("t3000");
+    spec.mesh_rows = 1;
+    spec.mesh_columns = chips;
+    return load_image_classifier(runtime::MeshDevice::open({.board = spec, .threads = 2, .command_queues = queues}),
+                                 open_vision_checkpoint(folder_.path().string()), {.precision = "bf16"});
+  }
+
+  test::TemporaryFolder folder_;
+};
+
+TEST_F(ImageStreamTest, TracesAndTwoQueuesGiveTheBitsOfTheForwardPass) {
+  const auto plain = load();
+  std::vector<HostTensor> expected;
+  for (std::uint32_t i = 0; i < 7; ++i) expected.push_back(plain->forward(images(3, i), nullptr));
+  for (const std::int64_t chips : {1, 2}) {
+    for (const bool trace : {false, true}) {
+      for (const int queues : {1, 2}) {
+        const auto model = load(chips, queues);
+        nn::ImageStream stream(*model, 3, 40, 32, {.trace = trace});
+        EXPECT_EQ(stream.depth(), queues);
+        std::vector<HostTensor> actual;
+        for (std::uint32_t i = 0; i < 7; ++i) {
+          stream.submit(images(3, i));
+          if (i + 1 >= static_cast<std::uint32_t>(queues)) actual.push_back(stream.next());
+        }
+        if (queues == 2) actual.push_back(stream.next());
+        ASSERT_EQ(actual.size(), expected.size());
+        for (std::size_t i = 0; i < actual.size(); ++i) {
+          EXPECT_EQ(actual[i].shape, expected[i].shape);
+          EXPECT_EQ(actual[i].data, expected[i].data) << chips << " chips, trace " << trace << ", queues " << queues;
+        }
+      }
+    }
+  }
+}
+
+TEST_F(ImageStreamTest, TakesFewerImagesThanItsBatch) {
+  const auto model = load();
+  nn::ImageStream stream(*model, 4, 40, 32, {});
+  for (int round = 0; round < 4; ++round) {
+    stream.submit(images(2, 5));
+    EXPECT_EQ(stream.next().data, model->forward(images(2, 5), nullptr).data);
+  }
+  EXPECT_THAT([&] { stream.submit(images(5, 1)); },
+              testing::ThrowsMessage<base::InvalidArgument>(testing::HasSubstr("[1 to 4, 3, 40, 32]")));
+  EXPECT_THAT([&] { stream.next(); },
+              testing::ThrowsMessage<base::InvalidArgument>(testing::HasSubstr("must be submitted")));
+}
+
+} // namespace
+} // namespace tessera::models
