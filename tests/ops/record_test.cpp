@@ -6,6 +6,7 @@
 #include "tessera/ops/embedding/embedding.hpp"
 #include "tessera/ops/kv_cache/paged_cache.hpp"
 #include "tessera/ops/matmul/linear.hpp"
+#include "tessera/ops/moe/grouped_linear.hpp"
 #include "tessera/ops/normalization/rms_norm.hpp"
 #include "tessera/ops/transformer/attention.hpp"
 #include "tessera/ops/transformer/heads.hpp"
@@ -46,6 +47,21 @@ class RecordTest : public testing::Test {
     return keeper.records.at(0);
   }
 };
+
+// What a decode step of a mixture costs: of eight experts the two that its one row can go to.
+TEST_F(RecordTest, GroupedLinearCountsTheExpertsThatCanBeRead) {
+  const std::vector<Tensor> weights(8, allocate({1, 1, 64, 96}));
+  const auto record_of_rows = [&](std::int64_t rows) {
+    const Routing routing = moe_routing(allocate({1, 1, rows, 8}, DataType::FLOAT32), 2);
+    const Tensor x = allocate({1, 1, rows, 64}, DataType::BFLOAT16, Layout::TILE, kL1Interleaved);
+    return record_of([&] { grouped_linear(x, GroupedInput::GATHER, weights, routing, {}); });
+  };
+  const OpRecord one = record_of_rows(1);
+  EXPECT_EQ(std::get<std::int64_t>(attribute(one, "experts_read")), 2);
+  EXPECT_EQ(one.work.matmul_flops, 2 * 2 * 64 * 96);
+  EXPECT_EQ(one.work.dram_read_bytes, 2 * weights.front().spec().size_bytes());
+  EXPECT_EQ(std::get<std::int64_t>(attribute(record_of_rows(32), "experts_read")), 8);
+}
 
 TEST_F(RecordTest, LinearCountsUnpaddedFlopsAndWholePages) {
   const Tensor a = allocate({1, 1, 3, 100}, DataType::BFLOAT16, Layout::TILE, kL1Interleaved);

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <chrono>
 #include <filesystem>
+#include <limits>
 #include <memory>
 #include <numeric>
 
@@ -77,9 +78,13 @@ class WorkCounter : public runtime::QueueObserver {
   WorkCounter& operator=(const WorkCounter&) = delete;
 
   void after(runtime::MeshDevice& device, const OpRecord& record, const runtime::ProgramRun&) override {
-    if (record.name != "linear") return;
+    if (record.name != "linear" && record.name != "grouped_linear") return;
+    std::int64_t read = std::numeric_limits<std::int64_t>::max();
+    for (const auto& [name, value] : record.attributes) {
+      if (name == "experts_read") read = std::get<std::int64_t>(value);
+    }
     for (const OperandRecord& input : record.inputs) {
-      if (input.name == "weight") weight_bytes_ += input.spec.size_bytes() * device.chips();
+      if (input.name == "weight" && read-- > 0) weight_bytes_ += input.spec.size_bytes() * device.chips();
     }
     linear_flops_ += record.work.matmul_flops * device.chips();
   }
