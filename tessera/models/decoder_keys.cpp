@@ -68,6 +68,24 @@ std::int64_t original_positions(const checkpoint::ConfigReader& config, const ch
   return config.integer_or(kKey, inner.value_or(fallback), range);
 }
 
+/// YaRN, with the attention factor that transformers' _compute_yarn_parameters derives.
+void read_yarn(const checkpoint::ConfigReader& config, const checkpoint::ConfigReader& scaling,
+               std::int64_t max_positions, nn::RopeConfig& rope) {
+  const checkpoint::NumberRange positive{.min = 1e-6, .max = 1e6};
+  const nn::YarnRopeScaling yarn{
+      .factor = scaling.number("factor", {.min = 1.0, .max = 1e6}),
+      .beta_fast = scaling.number_or("beta_fast", 32.0, positive),
+      .beta_slow = scaling.number_or("beta_slow", 1.0, positive),
+      .original_max_positions = static_cast<double>(original_positions(config, scaling, max_positions)),
+      .truncate = scaling.boolean_or("truncate", true)};
+  const auto magnitude = [&](double scale) { return 0.1 * scale * std::log(yarn.factor) + 1.0; };
+  const auto mscale = scaling.optional_number("mscale", positive);
+  const auto mscale_all = scaling.optional_number("mscale_all_dim", positive);
+  const double derived = mscale && mscale_all ? magnitude(*mscale) / magnitude(*mscale_all) : magnitude(1.0);
+  rope.attention_factor = scaling.number_or("attention_factor", derived, positive);
+  rope.yarn = yarn;
+}
+
 /// LongRoPE, with the attention factor that transformers' _compute_longrope_parameters derives.
 void read_longrope(const checkpoint::ConfigReader& config, const checkpoint::ConfigReader& scaling,
                    std::int64_t rotary_dim, std::int64_t max_positions, nn::RopeConfig& rope) {
@@ -107,11 +125,15 @@ nn::RopeConfig read_rope(const checkpoint::ConfigReader& config, std::int64_t he
     rope.llama3 = read_llama3(*scaling);
   } else if (type == "longrope" || type == "su" || (type == "yarn" && scaling->has("short_factor"))) {
     read_longrope(config, *scaling, turned, max_positions, rope);
+  } else if (type == "yarn") {
+    read_yarn(config, *scaling, max_positions, rope);
   } else {
-    base::require<base::Unsupported>(type == "default",
-                                     "[config] rope_scaling.rope_type default, linear, llama3 or longrope is required; "
-                                     "received \"{}\", which is not built yet",
-                                     type);
+    // "dynamic" stretches sequences beyond max_position_embeddings only, which is the longest that is taken.
+    base::require<base::Unsupported>(
+        type == "default" || type == "dynamic",
+        "[config] rope_scaling.rope_type default, linear, dynamic, llama3, yarn or longrope is required; "
+        "received \"{}\", which is not built yet",
+        type);
   }
   return rope;
 }

@@ -31,11 +31,10 @@ constexpr std::array kFamilies = {
     // The same model under other names, mostly from before its family was common.
     Family{"llama", "AquilaForCausalLM", configure_llama, llama_names},
     Family{"llama", "AquilaModel", configure_llama, llama_names},
-    Family{"llama", "InternLMForCausalLM", configure_llama, llama_names},
-    Family{"llama", "InternLM3ForCausalLM", configure_llama, llama_names},
+    Family{"llama", "InternLMForCausalLM", configure_internlm, llama_names},
+    Family{"llama", "InternLM3ForCausalLM", configure_internlm3, llama_names},
     Family{"llama", "LLaMAForCausalLM", configure_llama, llama_names},
     Family{"llama", "XverseForCausalLM", configure_llama, llama_names},
-    Family{"llama", "YiForCausalLM", configure_llama, llama_names},
     Family{"mistral", "MistralForCausalLM", configure_mistral, llama_names},
     Family{"mixtral", "MixtralForCausalLM", configure_mixtral, llama_names},
     Family{"phi3", "Phi3ForCausalLM", configure_phi3, llama_names},
@@ -53,8 +52,10 @@ const Family& family_of(const checkpoint::Checkpoint& checkpoint) {
   const checkpoint::ConfigReader config(checkpoint.config(), checkpoint.config_path().string());
   const std::vector<std::string> architectures = config.strings("architectures");
   const std::string architecture = architectures.empty() ? "" : architectures.front();
-  const auto family = std::find_if(kFamilies.begin(), kFamilies.end(),
-                                   [&](const Family& candidate) { return candidate.architecture == architecture; });
+  const std::string type = config.string_or("model_type", "");
+  const auto family = std::find_if(kFamilies.begin(), kFamilies.end(), [&](const Family& candidate) {
+    return architectures.empty() ? candidate.name == type : candidate.architecture == architecture;
+  });
   if (family == kFamilies.end()) throw base::Unsupported(describe_unknown_architecture(architecture, checkpoint));
   return *family;
 }

@@ -33,8 +33,9 @@ tensor::Tensor alibi_bias(runtime::MeshDevice& device, const DecoderConfig& conf
   const tensor::HostRows all{config.heads, positions,
                              [slopes, scale](std::int64_t head, std::int64_t first, std::int64_t count, float* out) {
                                const float slope = rounded(slopes[static_cast<std::size_t>(head)]);
+                               // As the original computes it: position and product in bfloat16.
                                for (std::int64_t i = 0; i < count; ++i)
-                                 out[i] = scale * rounded(slope * static_cast<float>(first + i));
+                                 out[i] = scale * rounded(slope * rounded(static_cast<float>(first + i)));
                              }};
   const std::int64_t of_chip = parallel.heads(0, config.heads).count;
   const TensorSpec spec{{1, 1, of_chip, positions}, DataType::FLOAT32, Layout::ROW_MAJOR, kDramInterleaved};

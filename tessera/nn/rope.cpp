@@ -1,5 +1,6 @@
 #include "tessera/nn/rope.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <numbers>
 
@@ -18,6 +19,24 @@ double scaled(double frequency, const Llama3RopeScaling& scaling) {
   const double smooth = (scaling.original_max_positions / wavelength - scaling.low_freq_factor) /
                         (scaling.high_freq_factor - scaling.low_freq_factor);
   return (1.0 - smooth) * frequency / scaling.factor + smooth * frequency;
+}
+
+/// How far pair `pair` is stretched: 0 not at all, 1 by the whole factor.
+double yarn_ramp(const YarnRopeScaling& scaling, double theta, std::int64_t turned, std::int64_t pair) {
+  const auto size = static_cast<double>(turned);
+  const auto pair_of_turns = [&](double turns) {
+    return size * std::log(scaling.original_max_positions / (turns * 2.0 * std::numbers::pi)) / (2.0 * std::log(theta));
+  };
+  double low = pair_of_turns(scaling.beta_fast);
+  double high = pair_of_turns(scaling.beta_slow);
+  if (scaling.truncate) {
+    low = std::floor(low);
+    high = std::ceil(high);
+  }
+  low = std::max(low, 0.0);
+  high = std::min(high, size - 1.0);
+  if (low == high) high += 0.001;
+  return std::clamp((static_cast<double>(pair) - low) / (high - low), 0.0, 1.0);
 }
 
 /// What the table's rows are made of.
@@ -56,6 +75,10 @@ std::vector<float> rope_frequencies(const RopeConfig& config, std::int64_t head_
     double frequency =
         std::pow(config.theta, -2.0 * static_cast<double>(pair) / static_cast<double>(turned)) / config.linear_factor;
     if (config.llama3) frequency = scaled(frequency, *config.llama3);
+    if (const auto& scaling = config.yarn) {
+      const double ramp = yarn_ramp(*scaling, config.theta, turned, pair);
+      frequency *= ramp / scaling->factor + 1.0 - ramp;
+    }
     if (const auto& scaling = config.longrope) {
       const auto& factors = kind == SequenceKind::LONG ? scaling->long_factor : scaling->short_factor;
       frequency /= factors.at(static_cast<std::size_t>(pair));

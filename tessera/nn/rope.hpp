@@ -19,6 +19,17 @@ struct Llama3RopeScaling {
   double original_max_positions = 8192;
 };
 
+/// YaRN (Peng et al., "YaRN: Efficient Context Window Extension of Large Language Models"): pairs that turn fewer than
+/// beta_slow times in the original context are stretched by `factor`, those of more than beta_fast times kept, those
+/// between blended (Hugging Face, modeling_rope_utils: _compute_yarn_parameters).
+struct YarnRopeScaling {
+  double factor = 4.0;
+  double beta_fast = 32.0;
+  double beta_slow = 1.0;
+  double original_max_positions = 32768;
+  bool truncate = true; ///< the blend begins and ends at whole pairs
+};
+
 /// LongRoPE (Ding et al., "LongRoPE: Extending LLM Context Window Beyond 2 Million Tokens"): each pair's frequency is
 /// divided by a factor of its own, of one list in sequences of up to `original_max_positions`, else of the other.
 struct LongRopeScaling {
@@ -32,6 +43,7 @@ struct RopeConfig {
   double theta = 10000.0;
   double linear_factor = 1.0; ///< positions are divided by it
   std::optional<Llama3RopeScaling> llama3 = {};
+  std::optional<YarnRopeScaling> yarn = {};
   std::optional<LongRopeScaling> longrope = {};
   double attention_factor = 1.0; ///< cosines and sines are multiplied by it
   std::int64_t rotary_dim = 0;   ///< the first so many values of a head turn, in place of D; 0: all

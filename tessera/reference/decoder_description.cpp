@@ -44,12 +44,33 @@ void read_long_scaling(const ConfigReader& config, const ConfigReader& object, c
   scaling.attention_factor = object.number_or("attention_factor", attention, positive);
 }
 
+/// YaRN's blend, and by which cosines and sines are scaled (_compute_yarn_parameters).
+void read_yarn(const ConfigReader& config, const ConfigReader& object, const DecoderDescription& model,
+               RotaryScaling& scaling) {
+  const checkpoint::NumberRange positive{1e-6, 1e9};
+  scaling.kind = RotaryScaling::Kind::YARN;
+  scaling.factor = object.number("factor", {1.0, 1e6});
+  scaling.beta_fast = object.number_or("beta_fast", 32.0, positive);
+  scaling.beta_slow = object.number_or("beta_slow", 1.0, positive);
+  scaling.whole_pairs = object.boolean_or("truncate", true);
+  const double inside =
+      object.number_or("original_max_position_embeddings", static_cast<double>(model.max_positions), {2.0, 1e9});
+  scaling.original_max_positions = config.number_or("original_max_position_embeddings", inside, {2.0, 1e9});
+  const double growth = 0.1 * std::log(scaling.factor);
+  double attention = growth + 1.0;
+  const auto over = object.optional_number("mscale", positive),
+             under = object.optional_number("mscale_all_dim", positive);
+  if (over && under) attention = (*over * growth + 1.0) / (*under * growth + 1.0);
+  scaling.attention_factor = object.number_or("attention_factor", attention, positive);
+}
+
 RotaryScaling read_scaling(const ConfigReader& config, const DecoderDescription& model) {
   const auto object = config.object("rope_scaling");
   if (!object) return {};
   const checkpoint::NumberRange positive{1e-6, 1e9};
   const std::string kind = object->string("rope_type");
-  if (kind == "default") return {};
+  // dynamic changes nothing up to max_position_embeddings.
+  if (kind == "default" || kind == "dynamic") return {};
   RotaryScaling scaling;
   if (kind == "linear") {
     scaling.kind = RotaryScaling::Kind::LINEAR;
@@ -61,11 +82,15 @@ RotaryScaling read_scaling(const ConfigReader& config, const DecoderDescription&
     read_long_scaling(config, *object, model, scaling);
     return scaling;
   }
-  base::require<base::Unsupported>(
-      kind == "llama3",
-      "[reference] rope_scaling.rope_type must be default, linear, llama3 or longrope; received {}; give a "
-      "baseline from elsewhere with --reference",
-      kind);
+  if (kind == "yarn") {
+    read_yarn(config, *object, model, scaling);
+    return scaling;
+  }
+  base::require<base::Unsupported>(kind == "llama3",
+                                   "[reference] rope_scaling.rope_type must be default, linear, dynamic, llama3, yarn "
+                                   "or longrope; received {}; give "
+                                   "a baseline from elsewhere with --reference",
+                                   kind);
   scaling.kind = RotaryScaling::Kind::LLAMA3;
   scaling.factor = object->number("factor", positive);
   scaling.low_freq_factor = object->number("low_freq_factor", positive);
@@ -98,32 +123,38 @@ void read_dimensions(const ConfigReader& config, const nlohmann::json& json, con
   model.max_positions = config.integer_or("max_position_embeddings", defaults.max_positions, {1});
 }
 
-/// Llama's own activation is the only one that these families come with.
-void require_silu(const ConfigReader& config) {
-  if (config.string_or("hidden_act", "silu") != "silu") config.reject("hidden_act", "silu in this family");
-}
-
 std::vector<std::int64_t> same_window(const DecoderDescription& model, std::int64_t window) {
   return std::vector<std::int64_t>(static_cast<std::size_t>(model.layers), window);
 }
 
 void describe_llama(const ConfigReader& config, const nlohmann::json& json, DecoderDescription& model) {
   describe_llama_lineage(config, json, {}, model);
-  require_silu(config);
+  model.activation = named_activation(config, "hidden_act", "silu");
   model.qkv_bias = model.output_bias = config.boolean_or("attention_bias", false);
   model.mlp_bias = config.boolean_or("mlp_bias", false);
-  if (config.has("bias")) { // InternLM's key: attention's projections; beside qkv_bias all others than those three
-    const bool bias = config.boolean("bias"), third = config.has("qkv_bias");
-    model.output_bias = bias;
-    model.qkv_bias = third ? config.boolean("qkv_bias") : bias;
-    model.mlp_bias = third && bias;
-  }
+  model.windows = same_window(model, 0);
+}
+
+/// One key for the biases of all four projections of attention, which are there by default.
+void describe_internlm(const ConfigReader& config, const nlohmann::json& json, DecoderDescription& model) {
+  describe_llama_lineage(config, json, {.vocabulary = 103168}, model);
+  model.activation = named_activation(config, "hidden_act", "silu");
+  model.qkv_bias = model.output_bias = config.boolean_or("bias", true);
+  model.windows = same_window(model, 0);
+}
+
+/// A key for the biases of queries, keys and values, one for those of all other projections.
+void describe_internlm3(const ConfigReader& config, const nlohmann::json& json, DecoderDescription& model) {
+  describe_llama_lineage(config, json, {.vocabulary = 128512, .max_positions = 32768}, model);
+  model.activation = named_activation(config, "hidden_act", "silu");
+  model.qkv_bias = config.boolean_or("qkv_bias", false);
+  model.output_bias = model.mlp_bias = config.boolean_or("bias", false);
   model.windows = same_window(model, 0);
 }
 
 void describe_mistral(const ConfigReader& config, const nlohmann::json& json, DecoderDescription& model) {
   describe_llama_lineage(config, json, {.mlp_hidden = 14336, .kv_heads = 8, .max_positions = 131072}, model);
-  require_silu(config);
+  model.activation = named_activation(config, "hidden_act", "silu");
   const std::int64_t window = read_window(config, json, 4096);
   set_windows(config, window, same_window(model, window), model);
 }
@@ -141,7 +172,7 @@ void set_switched_windows(const ConfigReader& config, const nlohmann::json& json
 void describe_qwen2(const ConfigReader& config, const nlohmann::json& json, DecoderDescription& model) {
   describe_llama_lineage(config, json,
                          {.vocabulary = 151936, .mlp_hidden = 22016, .kv_heads = 32, .max_positions = 32768}, model);
-  require_silu(config);
+  model.activation = named_activation(config, "hidden_act", "silu");
   model.qkv_bias = true;
   set_switched_windows(config, json, model);
 }
@@ -150,7 +181,7 @@ void describe_qwen3(const ConfigReader& config, const nlohmann::json& json, Deco
   describe_llama_lineage(
       config, json,
       {.vocabulary = 151936, .mlp_hidden = 22016, .kv_heads = 32, .head_dim = 128, .max_positions = 32768}, model);
-  require_silu(config);
+  model.activation = named_activation(config, "hidden_act", "silu");
   model.head_norms = true;
   model.qkv_bias = model.output_bias = config.boolean_or("attention_bias", false);
   set_switched_windows(config, json, model);
@@ -165,11 +196,10 @@ constexpr std::array kFamilies{
     Family{"LlamaForCausalLM", "llama", describe_llama},
     Family{"AquilaForCausalLM", "llama", describe_llama},
     Family{"AquilaModel", "llama", describe_llama},
-    Family{"InternLMForCausalLM", "llama", describe_llama},
-    Family{"InternLM3ForCausalLM", "llama", describe_llama},
+    Family{"InternLMForCausalLM", "llama", describe_internlm},
+    Family{"InternLM3ForCausalLM", "llama", describe_internlm3},
     Family{"LLaMAForCausalLM", "llama", describe_llama},
     Family{"XverseForCausalLM", "llama", describe_llama},
-    Family{"YiForCausalLM", "llama", describe_llama},
     Family{"MistralForCausalLM", "mistral", describe_mistral},
     Family{"MixtralForCausalLM", "mixtral", describe_mixtral},
     Family{"Phi3ForCausalLM", "phi3", describe_phi3},
@@ -249,7 +279,10 @@ void set_windows(const ConfigReader& config, std::int64_t window, std::vector<st
     if (kinds[layer] != "full_attention" && kinds[layer] != "sliding_attention") {
       config.reject("layer_types", "a list of full_attention and sliding_attention");
     }
-    model.windows[layer] = kinds[layer] == "sliding_attention" ? window : 0;
+    const bool slides = kinds[layer] == "sliding_attention";
+    if (slides && window == 0)
+      config.reject("sliding_window", "a number of keys where layer_types says sliding_attention");
+    model.windows[layer] = slides ? window : 0;
   }
 }
 

@@ -9,12 +9,15 @@ namespace tessera::reference {
 
 /// How rotary frequencies are stretched for longer contexts.
 struct RotaryScaling {
-  enum class Kind { NONE, LINEAR, LLAMA3, LONG };
+  enum class Kind { NONE, LINEAR, LLAMA3, YARN, LONG };
   Kind kind = Kind::NONE;
   double factor = 1.0;
   double low_freq_factor = 1.0;           // LLAMA3 only
   double high_freq_factor = 4.0;          // LLAMA3 only
-  double original_max_positions = 8192.0; // LLAMA3 and LONG
+  double original_max_positions = 8192.0; // LLAMA3, YARN and LONG
+  double beta_fast = 32.0;                // YARN only: pairs of more turns stay
+  double beta_slow = 1.0;                 // YARN only: pairs of fewer turns are stretched in full
+  bool whole_pairs = true;                // YARN only: the blend begins and ends at whole pairs
   std::vector<double> short_factors;      // LONG only: of each frequency, up to original_max_positions
   std::vector<double> long_factors;       // LONG only: beyond
   double attention_factor = 1.0;          // of cosines and sines

@@ -19,6 +19,24 @@ float llama3_frequency(float frequency, const RotaryScaling& scaling) {
   return static_cast<float>((1.0 - smooth) * frequency / scaling.factor + smooth * frequency);
 }
 
+/// YaRN's stretch (transformers, _compute_yarn_parameters): pairs that turn often in the original context stay, those
+/// that turn seldom are stretched by `factor`, those between blended.
+float yarn_frequency(float power, std::int64_t pair, const DecoderDescription& model) {
+  const RotaryScaling& scaling = model.rotary_scaling;
+  const double dim = static_cast<double>(model.rotary_dim), log_base = std::log(model.rope_theta);
+  const auto correction = [&](double rotations) {
+    return dim * std::log(scaling.original_max_positions / (rotations * 2.0 * std::numbers::pi)) / (2.0 * log_base);
+  };
+  double begin = correction(scaling.beta_fast), end = correction(scaling.beta_slow);
+  if (scaling.whole_pairs) begin = std::floor(begin), end = std::ceil(end);
+  begin = std::fmax(begin, 0.0);
+  end = std::fmin(end, dim - 1.0);
+  if (begin == end) end += 0.001;
+  const float ramp = (static_cast<float>(pair) - static_cast<float>(begin)) / static_cast<float>(end - begin);
+  const float kept = 1.0F - std::fmin(std::fmax(ramp, 0.0F), 1.0F);
+  return (1.0F / (static_cast<float>(scaling.factor) * power)) * (1.0F - kept) + (1.0F / power) * kept;
+}
+
 } // namespace
 
 std::vector<float> inverse_frequencies(const DecoderDescription& model, std::int64_t length) {
@@ -33,6 +51,7 @@ std::vector<float> inverse_frequencies(const DecoderDescription& model, std::int
     float frequency = 1.0F / power;
     if (scaling.kind == Kind::LINEAR) frequency = static_cast<float>(frequency / scaling.factor);
     if (scaling.kind == Kind::LLAMA3) frequency = llama3_frequency(frequency, scaling);
+    if (scaling.kind == Kind::YARN) frequency = yarn_frequency(power, i / 2, model);
     if (scaling.kind == Kind::LONG) {
       const double factor = (is_long ? scaling.long_factors : scaling.short_factors)[static_cast<std::size_t>(i / 2)];
       frequency = 1.0F / (static_cast<float>(factor) * power);

@@ -6,12 +6,21 @@ namespace tessera::models {
 
 nn::DecoderConfig configure_llama(const checkpoint::ConfigReader& config) {
   nn::DecoderConfig decoder = read_decoder_keys(config, "llama", {});
-  // InternLM: `bias` of all attention projections; InternLM 3: `qkv_bias` of three, `bias` of all others.
-  const bool newer_internlm = config.has("qkv_bias");
-  const bool bias = config.boolean_or("bias", false);
-  decoder.o_bias = config.boolean_or("attention_bias", bias);
-  decoder.qkv_bias = config.boolean_or("qkv_bias", decoder.o_bias);
-  decoder.mlp_bias = config.boolean_or("mlp_bias", newer_internlm && bias);
+  decoder.qkv_bias = decoder.o_bias = config.boolean_or("attention_bias", false);
+  decoder.mlp_bias = config.boolean_or("mlp_bias", false);
+  return decoder;
+}
+
+nn::DecoderConfig configure_internlm(const checkpoint::ConfigReader& config) {
+  nn::DecoderConfig decoder = read_decoder_keys(config, "llama", {.vocab_size = 103168});
+  decoder.qkv_bias = decoder.o_bias = config.boolean_or("bias", true);
+  return decoder;
+}
+
+nn::DecoderConfig configure_internlm3(const checkpoint::ConfigReader& config) {
+  nn::DecoderConfig decoder = read_decoder_keys(config, "llama", {.vocab_size = 128512, .max_positions = 32768});
+  decoder.qkv_bias = config.boolean_or("qkv_bias", false);
+  decoder.o_bias = decoder.mlp_bias = config.boolean_or("bias", false);
   return decoder;
 }
 
