@@ -112,6 +112,15 @@ Value bound(const NamedMethod (&methods)[kCount], const Value& self, const std::
   return Value::undefined(name);
 }
 
+/// Methods of Python's strings and lists: those that are not above are errors rather than undefined.
+constexpr std::string_view kMethodsOfPython[] = {
+    "casefold",  "center",    "clear",        "copy",      "count",      "encode",  "endswith",     "expandtabs",
+    "extend",    "find",      "format",       "index",     "insert",     "isalnum", "isalpha",      "isascii",
+    "isdecimal", "isdigit",   "isidentifier", "islower",   "isnumeric",  "isspace", "istitle",      "isupper",
+    "join",      "ljust",     "maketrans",    "partition", "pop",        "remove",  "removeprefix", "removesuffix",
+    "reverse",   "rfind",     "rindex",       "rjust",     "rpartition", "rsplit",  "sort",         "splitlines",
+    "swapcase",  "translate", "zfill"};
+
 /// An index of a list of `size`, counted from its end where it is negative.
 std::optional<std::size_t> place(std::int64_t index, std::size_t size) {
   if (index < 0) index += static_cast<std::int64_t>(size);
@@ -133,8 +142,10 @@ Value attribute(const Value& value, const std::string& name) {
   const Value method = value.is_string() ? bound(kStringMethods, value, name)
                        : value.is_list() ? bound(kListMethods, value, name)
                                          : Value::undefined(name);
-  base::require<base::Unsupported>(!method.is_undefined() || !(value.is_string() || value.is_list()),
-                                   "[chat template] the method {} of {} is not built yet", name, value.kind());
+  // Other names are undefined in Jinja, not an error.
+  base::require<base::Unsupported>(
+      !method.is_undefined() || std::ranges::find(kMethodsOfPython, name) == std::end(kMethodsOfPython),
+      "[chat template] the method {} of {} is not built yet", name, value.kind());
   return method;
 }
 
@@ -146,6 +157,7 @@ Value subscript(const Value& value, const Value& key) {
     if (found != nullptr) return *found;
     return key.is_string() ? bound(kDictMethods, value, key.string()) : Value::undefined(key.text());
   }
+  if (!key.is_integer() || !(value.is_list() || value.is_string())) return Value::undefined(key.text());
   if (value.is_list()) {
     const auto at = place(key.integer(), value.list().size());
     return at ? value.list()[*at] : Value::undefined(key.text());
@@ -199,7 +211,7 @@ Value::List items_of(const Value& value) {
 bool contains(const Value& value, const Value& item) {
   if (value.is_string()) return value.string().find(item.string()) != std::string::npos;
   if (value.is_dict()) return item.is_string() && value.find(item.string()) != nullptr;
-  base::require(!value.is_undefined(), "[chat template] {} is undefined, so nothing is in it", value.undefined_name());
+  if (value.is_undefined()) return false;
   return std::find(value.list().begin(), value.list().end(), item) != value.list().end();
 }
 

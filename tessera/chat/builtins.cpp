@@ -13,8 +13,9 @@
 namespace tessera::chat {
 namespace {
 
-Value trim(const Value& value, const Arguments&) {
-  return stripped(value.text(), kBlanks, true, true);
+Value trim(const Value& value, const Arguments& arguments) {
+  const Value characters = arguments.get(0, "chars", nullptr);
+  return stripped(value.text(), characters.is_none() ? std::string(kBlanks) : characters.string(), true, true);
 }
 Value length(const Value& value, const Arguments&) {
   return length_of(value);

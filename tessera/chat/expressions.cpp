@@ -80,7 +80,11 @@ Value operate(const std::string& operation, const Value& a, const Value& b) {
     base::require(b.number() != 0.0, "[chat template] division by 0");
     return a.number() / b.number();
   }
-  if (operation == "**") return std::pow(a.number(), b.number());
+  if (operation == "**") {
+    const double power = std::pow(a.number(), b.number());
+    const bool whole = a.is_integer() && b.is_integer() && b.integer() >= 0 && std::abs(power) < 0x1p53;
+    return whole ? Value(static_cast<std::int64_t>(power)) : Value(power);
+  }
   if (a.is_float() || b.is_float()) return a.number() - b.number();
   return a.integer() - b.integer();
 }

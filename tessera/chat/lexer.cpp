@@ -182,9 +182,24 @@ class Lexer {
         case '"':
           text += escaped;
           break;
+        case 'a':
+          text += '\a';
+          break;
+        case 'b':
+          text += '\b';
+          break;
+        case 'f':
+          text += '\f';
+          break;
+        case 'v':
+          text += '\v';
+          break;
         default:
-          throw base::Unsupported(fmt::format("[chat template] line {}: the escape \\{} in a string is not built yet",
-                                              first_line, escaped));
+          base::require<base::Unsupported>(std::string_view("xuUN01234567").find(escaped) == std::string_view::npos,
+                                           "[chat template] line {}: the escape \\{} in a string is not built yet",
+                                           first_line, escaped);
+          text += '\\'; // Python keeps what it does not know
+          text += escaped;
       }
     }
     base::require(at < source_.size(), "[chat template] the string of line {} must end with {}", first_line, quote);
@@ -201,7 +216,14 @@ class Lexer {
 } // namespace
 
 std::vector<Token> tokenize(std::string_view source) {
-  return Lexer(source).run();
+  std::string lines; // Jinja knows one kind of newline
+  for (std::size_t i = 0; i < source.size(); ++i) {
+    if (source[i] != '\r')
+      lines += source[i];
+    else if (i + 1 == source.size() || source[i + 1] != '\n')
+      lines += '\n';
+  }
+  return Lexer(lines).run();
 }
 
 } // namespace tessera::chat

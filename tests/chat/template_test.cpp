@@ -20,10 +20,16 @@ std::string render(std::string_view source, const ordered_json& variables = orde
 
 TEST(Template, PrintsTextAndValues) {
   EXPECT_EQ(render("a {{ 'b' }} {{ 1 + 2 * 3 }} {{ 7 // 2 }} {{ -7 // 2 }} {{ -7 % 3 }} {{ 1 / 2 }} {{ 2 ** 3 }}"),
-            "a b 7 3 -4 2 0.5 8.0");
+            "a b 7 3 -4 2 0.5 8");
   EXPECT_EQ(render("{{ none }} {{ true }} {{ 'x' ~ 1 }} {{ [1, 'a', none] }} {{ {'k': 1.0} }} {{ missing }}|"),
             "None True x1 [1, 'a', None] {'k': 1.0} |");
   EXPECT_EQ(render("{{ 'a' 'b' + \"c\\n\" }}"), "abc\n");
+}
+
+TEST(Template, DoesWithOddValuesWhatJinjaDoes) {
+  EXPECT_EQ(render("{{ none['a'] }}|{{ 'abc'['role'] }}|{{ 'abc'.role }}|{{ [1].a is defined }}"), "|||False");
+  EXPECT_EQ(render("{{ 'x' in missing }} {{ '--a-'|trim('-') }} {{ '\\d\\|' }}"), "False a \\d\\|");
+  EXPECT_EQ(render("{% if true %}\r\na\rb\r\n{% endif %}"), "a\nb\n");
 }
 
 // Jinja's own examples of trim_blocks and lstrip_blocks.
