@@ -100,7 +100,8 @@ void model_step(const std::string& folder, const std::string& precision, int thr
   const auto model = models::load(device, checkpoint, load);
   model->prefill(0, std::vector<std::int32_t>(100, 1), nn::LogitsRows::LAST, nullptr);
   const auto rewind = [&] {
-    model->inputs().write_users(std::vector<std::int32_t>{1}, std::vector<std::int32_t>{100});
+    model->inputs().write_users(std::vector<std::int32_t>{1}, std::vector<std::int32_t>{100},
+                                std::vector<std::int32_t>{100});
     model->inputs().write_sampling(std::vector<std::optional<nn::TokenUser>>(1));
   };
   rewind();

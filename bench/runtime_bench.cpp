@@ -128,7 +128,7 @@ void model_step(const std::string& folder, const std::string& precision, int thr
   const std::vector<std::int32_t> position{100};
   model->prefill(0, std::vector<std::int32_t>(100, 1), nn::LogitsRows::LAST, nullptr);
   const auto rewind = [&] {
-    model->inputs().write_users(id, position);
+    model->inputs().write_users(id, position, position);
     model->inputs().write_sampling(std::vector<std::optional<nn::TokenUser>>(1));
     device->synchronize();
   };

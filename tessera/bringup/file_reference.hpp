@@ -15,7 +15,9 @@ namespace tessera::bringup {
 ///   outputs of the layers (before the final norm); `final_norm` [B, S, E].
 /// - `model.layers.<n>.input_layernorm`, `.self_attn`, `.post_attention_layernorm`, `.mlp` [B, S, E]: module outputs.
 ///   Falcon's: `transformer.h.<n>.ln_attn` (or `.input_layernorm`), `.self_attention`, `.ln_mlp` (or
-///   `.post_attention_layernorm`), `.mlp`.
+///   `.post_attention_layernorm`), `.mlp`. Gemma 2's with `.pre_feedforward_layernorm` and
+///   `.post_feedforward_layernorm`; Mixtral's with `.block_sparse_moe`; GPT-2's: `transformer.h.<n>.ln_1`, `.attn`,
+///   `.ln_2`, `.mlp`.
 /// - `gen_prompt_ids` [B, P], `gen_ids` [B, G], `gen_logits` [B, G', V]: prompts, their greedy continuations and the
 ///   logits from which those were taken; or `promptN.prompt_ids` [P], `promptN.gen_ids` [G], `promptN.gen_logits` [G',
 ///   V].

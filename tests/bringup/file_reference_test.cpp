@@ -143,6 +143,54 @@ TEST(FileReference, SkipsWhatAFileCannotJudge) {
   EXPECT_TRUE(report.passed());
 }
 
+/// A file of one layer whose modules have these names, each with values of its own.
+BaselineFile one_layer(const std::vector<std::string>& modules) {
+  BaselineFile file;
+  file.add("input_ids", std::vector<Ids>{{1, 2}});
+  float value = 1.0F;
+  const auto add = [&](const std::string& name) {
+    file.add(name, {{1, 2, 2}, std::vector<float>(4, value)});
+    value *= 2.0F;
+  };
+  for (const char* name : {"logits", "hidden_states.0", "hidden_states.1"}) add(name); // 1, 2, 4
+  for (const std::string& name : modules) add(name);                                   // 8, 16, ...
+  return file;
+}
+
+TEST(FileReference, KnowsTheModulesOfEachFamilyByTheirNames) {
+  struct Names {
+    std::vector<std::string> modules;                        // in the order of use
+    std::map<std::string, std::pair<float, float>> expected; // of a module of ours: input, output
+  };
+  const std::string llama = "model.layers.0.";
+  const std::string gpt = "transformer.h.0.";
+  const std::map<std::string, std::pair<float, float>> two_norms{
+      {"input_norm", {2, 8}}, {"attention", {8, 16}}, {"post_attention_norm", {2 + 16, 32}}, {"mlp", {32, 64}}};
+  const std::vector<Names> families{
+      {{llama + "input_layernorm", llama + "self_attn", llama + "post_attention_layernorm", llama + "mlp"}, two_norms},
+      {{llama + "input_layernorm", llama + "self_attn", llama + "post_attention_layernorm", llama + "block_sparse_moe"},
+       two_norms},
+      {{gpt + "ln_1", gpt + "attn", gpt + "ln_2", gpt + "mlp"}, two_norms},
+      {{llama + "input_layernorm", llama + "self_attn", llama + "post_attention_layernorm",
+        llama + "pre_feedforward_layernorm", llama + "mlp", llama + "post_feedforward_layernorm"},
+       {{"input_norm", {2, 8}},
+        {"attention", {8, 16}},
+        {"attention_output_norm", {16, 32}},
+        {"post_attention_norm", {2 + 32, 64}},
+        {"mlp", {64, 128}},
+        {"mlp_output_norm", {128, 256}}}}};
+  for (const Names& names : families) {
+    TemporaryFolder folder;
+    FileReference reference(one_layer(names.modules).write(folder.path()));
+    for (const auto& [module, values] : names.expected) {
+      const ModuleCase* found = reference.module_case("layers.0." + module);
+      ASSERT_NE(found, nullptr) << names.modules[1] << " " << module;
+      EXPECT_EQ(found->input.data.front(), values.first) << names.modules[1] << " " << module;
+      EXPECT_EQ(found->expected.data.front(), values.second) << names.modules[1] << " " << module;
+    }
+  }
+}
+
 TEST(FileReference, SeesFaultsOnTheDevice) {
   TemporaryFolder folder;
   FileReference reference(tiny_baseline().write(folder.path()));

@@ -33,6 +33,24 @@ std::vector<Request> requests_of_many_lengths() {
   return requests;
 }
 
+/// Keeps the lengths that sequences were said to have.
+class ListeningModel : public TinyModel {
+ public:
+  using TinyModel::TinyModel;
+  void begin_sequence(std::int64_t /*user*/, std::int64_t length) override { lengths.push_back(length); }
+  std::vector<std::int64_t> lengths;
+};
+
+// A rotary embedding that depends on the length is chosen once, for the prompt and all that may follow.
+TEST(Generator, SaysHowLongASequenceMayBecome) {
+  ListeningModel model;
+  const std::int64_t context = model.info().context;
+  const std::vector<Request> requests{{.prompt_ids = {1, 2, 3}, .max_tokens = 5},
+                                      {.prompt_ids = {4}, .max_tokens = 10 * context}};
+  generate(model, requests);
+  EXPECT_EQ(model.lengths, (std::vector<std::int64_t>{8, context}));
+}
+
 TEST(Generator, GivesEachUserWhatItGetsAlone) {
   TinyModel model({.max_users = 4});
   const auto requests = requests_of_many_lengths();
