@@ -11,6 +11,7 @@
 #include "tessera/base/file.hpp"
 #include "tessera/bringup/estimate.hpp"
 #include "tessera/bringup/identity.hpp"
+#include "tessera/bringup/report_files.hpp"
 #include "tessera/bringup/stage.hpp"
 #include "tessera/checkpoint/json_text.hpp"
 

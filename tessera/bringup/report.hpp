@@ -1,6 +1,5 @@
 #pragma once
 
-#include <filesystem>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
@@ -64,8 +63,6 @@ std::string failure_text(const Row& row);
 
 /// A table for a terminal: a block for each stage, advice below each failing row, the verdict last.
 std::string to_table(const Report& report);
-/// bringup.json and bringup.xml (JUnit) in `folder`; nothing when it is empty. Throws IoError.
-void write_report(const Report& report, const std::filesystem::path& folder);
 /// Keys as the members above; a figure that is not finite is the string "inf", "-inf" or "nan".
 nlohmann::json to_json(const Report& report);
 /// The inverse. Throws InvalidArgument when `json` was not made by `to_json`.

@@ -5,7 +5,7 @@
 
 #include "tessera/base/error.hpp"
 #include "tessera/base/file.hpp"
-#include "tessera/bringup/report.hpp"
+#include "tessera/bringup/report_files.hpp"
 
 namespace tessera::bringup {
 namespace {

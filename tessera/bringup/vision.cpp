@@ -10,6 +10,7 @@
 
 #include "tessera/base/error.hpp"
 #include "tessera/bringup/judge.hpp"
+#include "tessera/bringup/report_files.hpp"
 #include "tessera/bringup/stage.hpp"
 #include "tessera/metrics/logits.hpp"
 

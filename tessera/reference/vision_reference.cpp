@@ -99,11 +99,13 @@ nn::HostTensor VisionReference::run_module(std::string_view name, const nn::Host
 ResNetReference::ResNetReference(const checkpoint::Checkpoint& checkpoint)
     : VisionReference(checkpoint), hugging_face_(!checkpoint.config().empty()) {
   bool first_stage_strides = false;
+  std::int64_t image_size = 224;
   if (hugging_face_) {
     const checkpoint::ConfigReader config = reader(checkpoint);
     activation_ = config.string_or("hidden_act", "relu");
     stride_first_ = config.boolean_or("downsample_in_bottleneck", false);
     first_stage_strides = config.boolean_or("downsample_in_first_stage", false);
+    image_size = config.integer_or("image_size", image_size, {1, 1 << 16});
   }
   const std::string stem = hugging_face_ ? "resnet.embedder.embedder.convolution" : "conv1";
   const std::string stem_norm = hugging_face_ ? "resnet.embedder.embedder.normalization" : "bn1";
@@ -111,7 +113,7 @@ ResNetReference::ResNetReference(const checkpoint::Checkpoint& checkpoint)
   const at::Tensor classifier_bias = weight(hugging_face_ ? "classifier.1.bias" : "fc.bias");
   info_ = {.family = "resnet",
            .channels = weight(stem + ".weight").size(1),
-           .image_size = 224,
+           .image_size = image_size,
            .classes = classifier.size(0)};
   append("stem",
          [this, stem = conv(stem, stem_norm, info_.channels, 2)](const at::Tensor& x) { return apply(stem, x, true); });

@@ -174,6 +174,20 @@ TEST_F(SmallVision, RefusesPixelsThatDoNotFit) {
       ThrowsMessage<base::InvalidArgument>(HasSubstr("a module of the model is required")));
 }
 
+TEST_F(SmallVision, ReadsResNetConfigurations) {
+  const auto configure = [](const std::string& keys) {
+    const auto json = nlohmann::json::parse("{" + keys + "}");
+    return configure_resnet(checkpoint::ConfigReader(json));
+  };
+  // The defaults are those of transformers' ResNetConfig: a ResNet-50.
+  const nn::ResNetConfig plain = configure("");
+  EXPECT_EQ(plain.depths, (std::vector<std::int64_t>{3, 4, 6, 3}));
+  EXPECT_EQ(plain.inner_sizes, (std::vector<std::int64_t>{64, 128, 256, 512}));
+  EXPECT_EQ(plain.classes, 2);
+  EXPECT_EQ(plain.image_size, 224);
+  EXPECT_EQ(configure(R"("image_size": 64)").image_size, 64);
+}
+
 TEST_F(SmallVision, ReadsVitConfigurations) {
   const auto configure = [](const std::string& keys) {
     const auto json = nlohmann::json::parse("{" + keys + "}");

@@ -100,6 +100,7 @@ nn::ResNetConfig configure_resnet(const checkpoint::ConfigReader& config) {
   resnet.block = block == "basic" ? nn::ResNetBlock::BASIC : nn::ResNetBlock::BOTTLENECK;
   resnet.channels = config.integer_or("num_channels", 3, kExtent);
   resnet.stem_channels = config.integer_or("embedding_size", 64, kExtent);
+  resnet.image_size = config.integer_or("image_size", resnet.image_size, {1, kMostPixels});
   resnet.hidden_sizes = config.integers("hidden_sizes", kExtent);
   if (resnet.hidden_sizes.empty()) resnet.hidden_sizes = {256, 512, 1024, 2048};
   resnet.depths = config.integers("depths", {1, kMostLayers});
