@@ -106,11 +106,7 @@ TEST(DescribeDecoder, RefusesWhatItDoesNotCompute) {
         describe({{"rope_scaling", {{"rope_type", "ntk"}, {"factor", 4.0}}}});
       },
       ThrowsMessage<base::Unsupported>(HasSubstr("ntk")));
-  EXPECT_THAT(
-      [] {
-        describe({{"hidden_act", "relu"}});
-      },
-      ThrowsMessage<base::Unsupported>(HasSubstr("hidden_act")));
+  EXPECT_THAT([] { describe({{"hidden_act", "relu"}}); }, ThrowsMessage<base::Unsupported>(HasSubstr("hidden_act")));
   EXPECT_THAT(
       [] {
         describe({{"partial_rotary_factor", 0.5}});
