@@ -1,8 +1,10 @@
 // How fast are activations times tiled weights? One thread, K x N weights of each format, M rows. M = 1 should come
-// near the memory's bandwidth, M = 512 near the peak of fp32 multiply-adds.
+// near the memory's bandwidth, M = 512 near the peak of fp32 multiply-adds. And how fast is the card's own matrix unit,
+// bit for bit, by fidelity?
 
 #include <benchmark/benchmark.h>
 
+#include <bit>
 #include <random>
 #include <string>
 #include <vector>
@@ -51,6 +53,28 @@ void matmul(benchmark::State& state, DataType dtype, std::int64_t m) {
       2 * passes * static_cast<double>(m) * static_cast<double>(kDepth * columns), benchmark::Counter::kIsRate);
 }
 
+void matrix_unit(benchmark::State& state, const MatrixUnitMode& mode, std::int64_t m) {
+  constexpr std::int64_t kTiles = 64;
+  const auto patterns = [](std::int64_t count) {
+    std::vector<std::uint32_t> all;
+    for (const float value : random_floats(count)) all.push_back(std::bit_cast<std::uint32_t>(value) & 0xFFFF0000);
+    return all;
+  };
+  const std::vector<std::uint32_t> in0 = patterns(m * kTileWidth);
+  const std::vector<std::uint32_t> in1 = patterns(kTiles * kTileElements);
+  std::vector<std::uint32_t> dst(static_cast<std::size_t>(m * kTileWidth));
+  for (auto _ : state) {
+    for (std::int64_t tile = 0; tile < kTiles; ++tile) {
+      kernels().matrix_unit_tile(mode, in0.data(), kTileWidth, m, in1.data() + tile * kTileElements, dst.data(),
+                                 kTileWidth);
+    }
+    benchmark::DoNotOptimize(dst.data());
+    benchmark::ClobberMemory();
+  }
+  state.counters["MAC/s"] = benchmark::Counter(static_cast<double>(state.iterations() * kTiles * m * kTileElements),
+                                               benchmark::Counter::kIsRate);
+}
+
 } // namespace
 } // namespace tessera::kernels
 
@@ -65,6 +89,17 @@ int main(int argc, char** argv) {
       benchmark::RegisterBenchmark(name.c_str(), [=](benchmark::State& state) {
         tessera::kernels::matmul(state, dtype, m);
       })->Unit(benchmark::kMicrosecond);
+    }
+  }
+  for (const int phases : {1, 2, 3, 4}) {
+    for (const bool dst_is_16_bit : {true, false}) {
+      for (const std::int64_t m : {1, 32}) {
+        const std::string name = "matrix_unit/" + std::string(phases == 1 ? "LoFi" : "HiFi" + std::to_string(phases)) +
+                                 (dst_is_16_bit ? "/Dst16" : "/Dst32") + "/M:" + std::to_string(m);
+        benchmark::RegisterBenchmark(name.c_str(), [=](benchmark::State& state) {
+          tessera::kernels::matrix_unit(state, {.phases = phases, .dst_is_16_bit = dst_is_16_bit}, m);
+        })->Unit(benchmark::kMicrosecond);
+      }
     }
   }
   benchmark::Initialize(&argc, argv);

@@ -92,6 +92,13 @@ struct PackedAttention {
   Lines ask_with_values;       ///< and while they meet the values
 };
 
+/// How the card's matrix unit multiplies (numerics::MatrixUnit).
+struct MatrixUnitMode {
+  int phases = 1; ///< of fidelity: 1 LoFi to 4 HiFi4
+  bool dst_is_16_bit = false;
+  bool cancellation_fault = true; ///< Wormhole's
+};
+
 /// Sums over a row.
 struct Moments {
   double sum = 0;
@@ -178,6 +185,13 @@ struct Kernels {
   void (*matmul_int8_tile_columns)(const std::byte* a, std::int64_t a_stride, std::int64_t m, std::int64_t depth,
                                    const ConstTiles& w, std::int64_t first_column, std::int64_t columns,
                                    float* out) noexcept;
+
+  /// One tile of k of a matmul as the card computes it, bit for bit: dst[i * dst_stride + j] += in0[i * in0_stride + k]
+  /// * in1[k * 32 + j] for i < rows, j and k < 32, by numerics::matmul_tile. All are fp32 patterns, operands as source
+  /// registers hold them.
+  void (*matrix_unit_tile)(const MatrixUnitMode& mode, const std::uint32_t* in0, std::int64_t in0_stride,
+                           std::int64_t rows, const std::uint32_t* in1, std::uint32_t* dst,
+                           std::int64_t dst_stride) noexcept;
 
   /// The sum of x^2, in fp32 in several parts (in double precision in the scalar oracle).
   double (*sum_of_squares)(const float* x, std::int64_t count) noexcept;

@@ -164,6 +164,14 @@ template <int N>
 inline VecI shift_right_arithmetic(VecI v) {
   return _mm256_srai_epi32(v, N);
 }
+/// Lane by lane; 32 and more give 0.
+inline VecI shift_left(VecI v, VecI count) {
+  return _mm256_sllv_epi32(v, count);
+}
+/// Lane by lane; 32 and more give copies of the sign.
+inline VecI shift_right_arithmetic(VecI v, VecI count) {
+  return _mm256_srav_epi32(v, count);
+}
 /// Logical, lane by lane; 32 and more give 0.
 inline VecI shift_right(VecI v, VecI count) {
   return _mm256_srlv_epi32(v, count);
