@@ -1,5 +1,6 @@
 // The program on the golden models, as a user runs it.
 
+#include <fmt/ranges.h>
 #include <gtest/gtest.h>
 
 #include <sstream>
@@ -17,9 +18,7 @@ using checkpoint::SafeTensors;
 constexpr double kTolerance = 1e-3;
 
 std::string ids_text(const std::vector<std::int64_t>& ids) {
-  std::string text;
-  for (const std::int64_t id : ids) text += (text.empty() ? "" : ",") + std::to_string(id);
-  return text;
+  return fmt::format("{}", fmt::join(ids, ","));
 }
 
 std::vector<std::int64_t> row_of(const SafeTensors& golden, const std::string& name, std::int64_t row) {
