@@ -22,8 +22,8 @@ class Checkpoint {
   /// Opens the config alone: a `.json` file, a folder or a Hugging Face name. Weights are not looked at.
   static Checkpoint open_config(const std::string& path_or_hub_name);
 
-  /// Opens weights alone, as torchvision's come: a folder with `model.safetensors`, or a `.safetensors` file. `config()`
-  /// is an empty object. Throws IoError for absent or damaged files.
+  /// Opens weights alone, as torchvision's come: a folder with `model.safetensors`, or a `.safetensors` file.
+  /// `config()` is an empty object. Throws IoError for absent or damaged files.
   static Checkpoint open_weights(const std::string& path);
 
   /// `config.json` in the older spelling, see `normalized_config`.
