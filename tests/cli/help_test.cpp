@@ -61,12 +61,13 @@ TEST(Models, ListsFamiliesWithTheirArchitecturesAndCheckpoints) {
   std::map<std::string, nlohmann::json> families;
   for (const auto& family : report.at("families")) families[family.at("family")] = family;
   for (const char* name :
-       {"falcon", "gemma", "gemma2", "gpt2", "llama", "mistral", "mixtral", "phi3", "qwen2", "qwen3"})
+       {"falcon", "gemma", "gemma2", "gpt2", "llama", "mistral", "mixtral", "phi3", "qwen2", "qwen3", "resnet", "vit"})
     EXPECT_EQ(families.count(name), 1U) << name;
   EXPECT_THAT(families.at("llama").at("architectures").get<std::vector<std::string>>(),
               ::testing::IsSupersetOf({"LlamaForCausalLM", "XverseForCausalLM"}));
   EXPECT_EQ(families.at("qwen3").at("checkpoints").at(0).at("name"), "qwen3-0.6b");
   EXPECT_EQ(families.at("qwen3").at("checkpoints").at(0).at("parameters"), 596'049'920);
+  EXPECT_EQ(families.at("resnet").at("checkpoints").at(0).at("parameters"), 25'610'152); // statistics of norms counted
   EXPECT_THAT(run_tessera({"models"}).output, HasSubstr("gemma-2-2b                  2.61 billion parameters"));
 }
 

@@ -12,6 +12,7 @@
 #include "apps/cli/standard_streams.hpp"
 #include "tessera/models/family.hpp"
 #include "tessera/models/load.hpp"
+#include "tessera/models/vision.hpp"
 
 namespace tessera::cli {
 namespace {
@@ -25,17 +26,29 @@ struct Entry {
   std::vector<Checkpoint> checkpoints;
 };
 
+/// The family of a configuration, and its size.
+std::pair<std::string, std::int64_t> describe(const checkpoint::Checkpoint& checkpoint) {
+  const models::VisionFamily* const vision = models::vision_family_of(checkpoint);
+  if (vision == nullptr)
+    return {std::string(models::family_of(checkpoint).name), models::configure(checkpoint).parameters()};
+  const auto device = runtime::MeshDevice::open({.mode = runtime::RunMode::RECORD});
+  const auto model = models::load_image_classifier(device, checkpoint, {.random_seed = 0});
+  return {std::string(vision->name), model->info().parameters};
+}
+
 /// Families, and the published checkpoints whose configurations come with the program, smallest first.
 std::map<std::string, Entry> all_entries() {
   std::map<std::string, Entry> entries;
   for (const models::Family& family : models::families())
     entries[std::string(family.name)].architectures.emplace_back(family.architecture);
+  for (const models::VisionFamily& family : models::vision_families())
+    entries[std::string(family.name)].architectures.emplace_back(family.architecture);
   std::error_code error;
   for (const auto& file : std::filesystem::directory_iterator(TESSERA_CONFIGS, error)) {
     if (file.path().extension() != ".json") continue;
     const auto checkpoint = checkpoint::Checkpoint::open_config(file.path().string());
-    entries[std::string(models::family_of(checkpoint).name)].checkpoints.push_back(
-        {file.path().stem().string(), models::configure(checkpoint).parameters()});
+    const auto [family, parameters] = describe(checkpoint);
+    entries[family].checkpoints.push_back({file.path().stem().string(), parameters});
   }
   for (auto& [name, entry] : entries) {
     std::sort(entry.checkpoints.begin(), entry.checkpoints.end(),
@@ -74,7 +87,7 @@ Command models_command() {
       .summary = "The model families that are built, and published checkpoints of each",
       .examples =
           "A checkpoint belongs to the family that config.json's architectures names. The names below a family are\n"
-          "configurations that plan and bench take.\n\n"
+          "configurations that bench takes, and plan those of language models.\n\n"
           "Examples:\n"
           "  tessera models\n"
           "  tessera models --json",
