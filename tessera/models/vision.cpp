@@ -47,8 +47,12 @@ checkpoint::Checkpoint open_vision_checkpoint(const std::string& path_or_hub_nam
   const bool weights_alone = path.extension() == ".safetensors" ||
                              (fs::is_directory(path, error) && !fs::exists(path / "config.json", error) &&
                               fs::exists(path / "model.safetensors", error));
-  return weights_alone ? checkpoint::Checkpoint::open_weights(path_or_hub_name)
-                       : checkpoint::Checkpoint::open(path_or_hub_name);
+  if (!weights_alone) return checkpoint::Checkpoint::open(path_or_hub_name);
+  auto checkpoint = checkpoint::Checkpoint::open_weights(path_or_hub_name);
+  // Of no classifier that needs no configuration: what is missing is the configuration.
+  if (fs::is_directory(path, error) && vision_family_of(checkpoint) == nullptr)
+    return checkpoint::Checkpoint::open(path_or_hub_name);
+  return checkpoint;
 }
 
 std::unique_ptr<nn::VisionModel> load_image_classifier(std::shared_ptr<runtime::MeshDevice> device,
