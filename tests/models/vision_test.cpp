@@ -154,7 +154,7 @@ TEST_F(SmallVision, SaysWhatIsWrongWithACheckpoint) {
   broken.erase("fc.weight");
   broken.write(folder_.path());
   EXPECT_THAT([&] { load(open_vision_checkpoint(folder_.path().string())); },
-              ThrowsMessage<base::Unsupported>(HasSubstr("an image classifier is required")));
+              ThrowsMessage<base::IoError>(HasSubstr("config.json is required")));
   folder_.write("config.json", R"({"architectures": ["LlamaForCausalLM"]})");
   EXPECT_THAT([&] { load(open_vision_checkpoint(folder_.path().string())); },
               ThrowsMessage<base::Unsupported>(HasSubstr("ResNetForImageClassification, ViTForImageClassification")));
