@@ -12,16 +12,6 @@ namespace {
 
 using nlohmann::json;
 
-void check_type(const JsonNode& node) {
-  // Files from before tokenizers 0.10 name no type; merges tell that it is BPE.
-  const JsonNode type = node["type"];
-  if (type.is_null() && !node["merges"].is_null()) return;
-  base::require<base::Unsupported>(type.string() == "BPE",
-                                   "[tokenizer] {} must be one of the known model types, BPE; received {}; use a "
-                                   "byte-pair tokenizer",
-                                   type.path(), quote(type.string()));
-}
-
 void check_not_built(const JsonNode& node) {
   for (const char* key : {"continuing_subword_prefix", "end_of_word_suffix"}) {
     const JsonNode option = node[key];
@@ -63,24 +53,17 @@ std::pair<std::string_view, std::string_view> split_merge(const json& merge, con
 } // namespace
 
 BpeModel::BpeModel(const JsonNode& node) {
-  check_type(node);
   check_not_built(node);
   fuse_unknown_ = node["fuse_unk"].boolean_or(false);
   byte_fallback_ = node["byte_fallback"].boolean_or(false);
   ignore_merges_ = node["ignore_merges"].boolean_or(false);
-  read_vocabulary(node["vocab"]);
+  vocabulary_ = read_vocabulary(node["vocab"]);
   read_merges(node["merges"]);
   read_characters();
   if (const JsonNode unknown = node["unk_token"]; !unknown.is_null()) {
     unknown_id_ = vocabulary_.id(unknown.string());
     if (!unknown_id_) unknown.fail("null or a token of the vocabulary");
   }
-}
-
-void BpeModel::read_vocabulary(const JsonNode& node) {
-  if (!node.value().is_object()) node.fail("an object of tokens and ids");
-  vocabulary_.reserve(node.value().size());
-  for (const auto& [token, id] : node.value().items()) vocabulary_.add(token, token_id(id, node.path(), token));
 }
 
 void BpeModel::read_merges(const JsonNode& node) {

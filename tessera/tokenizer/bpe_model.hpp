@@ -9,24 +9,22 @@
 
 #include "tessera/tokenizer/json_node.hpp"
 #include "tessera/tokenizer/merge_table.hpp"
-#include "tessera/tokenizer/vocabulary.hpp"
+#include "tessera/tokenizer/model.hpp"
 
 namespace tessera::tokenizer {
 
 /// Byte-pair encoding of one piece of text (Sennrich et al. 2016): start from characters, then apply the merge of
 /// lowest rank, leftmost first, until none applies. Covers byte-level models (the characters are the byte alphabet) and
 /// SentencePiece-style ones (byte fallback, unknown token). Immutable.
-class BpeModel {
+class BpeModel final : public Model {
  public:
-  /// Reads the `model` object of a tokenizer.json. Throws Unsupported for other model types and for options that change
-  /// the ids and are not built (dropout, subword prefix and suffix); InvalidArgument for a broken model.
+  /// Reads the `model` object of a tokenizer.json. Throws Unsupported for options that change the ids and are not built
+  /// (dropout, subword prefix and suffix); InvalidArgument for a broken model.
   explicit BpeModel(const JsonNode& node);
 
   /// Appends the ids of `piece` (valid UTF-8). A character that the vocabulary lacks becomes its byte tokens, else the
   /// unknown token, else nothing: the order in which Hugging Face tries.
-  void encode(std::string_view piece, std::vector<std::int32_t>& out) const;
-
-  const Vocabulary& vocabulary() const { return vocabulary_; }
+  void encode(std::string_view piece, std::vector<std::int32_t>& out) const override;
 
  private:
   struct Symbol {
@@ -35,7 +33,6 @@ class BpeModel {
     std::int32_t next; // index of the neighbour, -1 at the ends
   };
 
-  void read_vocabulary(const JsonNode& node);
   void read_merges(const JsonNode& node);
   void read_characters();
   std::vector<std::int32_t> characters_to_ids(std::string_view piece) const;
@@ -43,7 +40,6 @@ class BpeModel {
                                std::vector<std::int32_t>& ids) const;
   void merge(std::vector<Symbol>& symbols) const;
 
-  Vocabulary vocabulary_;
   MergeTable merges_;
   std::unordered_map<char32_t, std::int32_t> character_ids_;
   std::array<std::int32_t, 256> byte_ids_; // of "<0x00>" .. "<0xFF>", -1 where absent; used with byte_fallback_

@@ -171,6 +171,43 @@ class MetaspaceText : public Cloneable<MetaspaceText> {
   bool first_ = true;
 };
 
+// Words apart by a space, the tokens inside a word without their prefix; then, token by token, the spaces that English
+// does not write.
+class WordPiece : public Cloneable<WordPiece> {
+ public:
+  explicit WordPiece(const JsonNode& node) : cleanup_(node["cleanup"].boolean_or(true)) {
+    if (const JsonNode prefix = node["prefix"]; !prefix.is_null()) prefix_ = prefix.string();
+  }
+  void push(std::string token, Tokens& out) override {
+    if (!first_) {
+      if (token.starts_with(prefix_)) {
+        token.erase(0, prefix_.size());
+      } else {
+        token.insert(0, 1, ' ');
+      }
+    }
+    first_ = false;
+    if (cleanup_) clean(token);
+    out.push_back(std::move(token));
+  }
+
+ private:
+  /// In this order, as Hugging Face does.
+  static void clean(std::string& token) {
+    constexpr std::pair<std::string_view, std::string_view> kReplacements[] = {
+        {" .", "."},   {" ?", "?"},           {" !", "!"},   {" ,", ","},     {" ' ", "'"},   {" n't", "n't"},
+        {" 'm", "'m"}, {" do not", " don't"}, {" 's", "'s"}, {" 've", "'ve"}, {" 're", "'re"}};
+    for (const auto& [from, to] : kReplacements) {
+      for (std::size_t at = token.find(from); at != std::string::npos; at = token.find(from, at + to.size()))
+        token.replace(at, from.size(), to);
+    }
+  }
+
+  std::string prefix_ = "##";
+  bool cleanup_;
+  bool first_ = true;
+};
+
 class JoinBySpace : public Cloneable<JoinBySpace> {
  public:
   void push(std::string token, Tokens& out) override {
@@ -246,6 +283,7 @@ constexpr KnownType<Builder> kKnown[] = {
     {"Fuse", builder<append_fuse>},
     {"Strip", builder<append_strip>},
     {"Metaspace", builder<append_plain<MetaspaceText>>},
+    {"WordPiece", builder<append_plain<WordPiece>>},
 };
 
 void append_step(Chain& chain, const JsonNode& node) {

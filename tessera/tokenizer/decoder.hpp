@@ -24,8 +24,8 @@ class DecoderStep {
 /// where the stream is looked at.
 class Decoder {
  public:
-  /// Known: Sequence, ByteLevel, Replace, ByteFallback, Fuse, Strip, Metaspace. A null node joins tokens by a space, as
-  /// Hugging Face does. Throws Unsupported for others, InvalidArgument for wrong fields.
+  /// Known: Sequence, ByteLevel, Replace, ByteFallback, Fuse, Strip, Metaspace, WordPiece. A null node joins tokens by
+  /// a space, as Hugging Face does. Throws Unsupported for others, InvalidArgument for wrong fields.
   explicit Decoder(const JsonNode& node);
 
   Decoder(const Decoder& other);

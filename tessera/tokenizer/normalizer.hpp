@@ -16,7 +16,7 @@ class Normalizer {
 };
 
 /// Builds the normalizer of a tokenizer.json; nullptr for a null node. Known: Sequence, Prepend, Replace, NFC, NFD,
-/// NFKC, NFKD, Lowercase, Strip. Throws Unsupported for others, InvalidArgument for wrong fields.
+/// NFKC, NFKD, Lowercase, Strip, BertNormalizer. Throws Unsupported for others, InvalidArgument for wrong fields.
 std::unique_ptr<Normalizer> make_normalizer(const JsonNode& node);
 
 } // namespace tessera::tokenizer

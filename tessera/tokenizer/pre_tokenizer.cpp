@@ -199,6 +199,20 @@ class WhitespaceSplit : public PreTokenizer {
   }
 };
 
+// Words without the space between them, each punctuation character by itself.
+class BertPreTokenizer : public PreTokenizer {
+ public:
+  explicit BertPreTokenizer(const JsonNode&) {}
+  void apply(std::vector<Piece>& pieces) const override {
+    cut_pieces(pieces, [](std::string_view text) {
+      return split(text.size(), characters_with(text, is_whitespace), SplitBehavior::REMOVED);
+    });
+    cut_pieces(pieces, [](std::string_view text) {
+      return split(text.size(), characters_with(text, is_punctuation), SplitBehavior::ISOLATED);
+    });
+  }
+};
+
 template <typename Type>
 std::unique_ptr<PreTokenizer> make(const JsonNode& node) {
   return std::make_unique<Type>(node);
@@ -213,6 +227,7 @@ constexpr KnownType<PreTokenizer> kKnown[] = {
     {"Metaspace", make<MetaspacePieces>},
     {"Whitespace", make<Whitespace>},
     {"WhitespaceSplit", make<WhitespaceSplit>},
+    {"BertPreTokenizer", make<BertPreTokenizer>},
 };
 
 } // namespace

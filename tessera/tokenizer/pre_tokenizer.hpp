@@ -22,8 +22,8 @@ class PreTokenizer {
 };
 
 /// Builds the pre-tokenizer of a tokenizer.json; nullptr for a null node. Known: Sequence, ByteLevel, Split, Digits,
-/// Punctuation, Metaspace, Whitespace, WhitespaceSplit. Throws Unsupported for others, InvalidArgument for wrong
-/// fields.
+/// Punctuation, Metaspace, Whitespace, WhitespaceSplit, BertPreTokenizer. Throws Unsupported for others,
+/// InvalidArgument for wrong fields.
 std::unique_ptr<PreTokenizer> make_pre_tokenizer(const JsonNode& node);
 
 } // namespace tessera::tokenizer

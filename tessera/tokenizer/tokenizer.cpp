@@ -7,14 +7,15 @@
 #include "tessera/base/error.hpp"
 #include "tessera/base/file.hpp"
 #include "tessera/tokenizer/added_tokens.hpp"
-#include "tessera/tokenizer/bpe_model.hpp"
 #include "tessera/tokenizer/decoder.hpp"
 #include "tessera/tokenizer/json_node.hpp"
+#include "tessera/tokenizer/model.hpp"
 #include "tessera/tokenizer/normalizer.hpp"
 #include "tessera/tokenizer/post_processor.hpp"
 #include "tessera/tokenizer/pre_tokenizer.hpp"
 #include "tessera/tokenizer/stream_decoder.hpp"
 #include "tessera/tokenizer/utf8.hpp"
+#include "tessera/tokenizer/wordpiece_files.hpp"
 
 namespace tessera::tokenizer {
 namespace {
@@ -24,7 +25,7 @@ constexpr std::size_t kMaxFileBytes = std::size_t{512} << 20; // the largest pub
 // The ids of pieces that occur again and again. Lives for one call, so that the tokenizer itself stays immutable.
 class PieceCache {
  public:
-  explicit PieceCache(const BpeModel& model) : model_(model) {}
+  explicit PieceCache(const Model& model) : model_(model) {}
 
   void encode(const std::string& piece, std::vector<std::int32_t>& out) {
     if (piece.size() > kMaxPieceBytes) {
@@ -41,39 +42,35 @@ class PieceCache {
   static constexpr std::size_t kMaxPieceBytes = 64; // longer ones hardly ever come twice
   static constexpr std::size_t kMaxPieces = 1 << 16;
 
-  const BpeModel& model_;
+  const Model& model_;
   std::unordered_map<std::string, std::vector<std::int32_t>> ids_;
 };
 
-std::filesystem::path find_file(const std::filesystem::path& dir_or_json) {
-  if (!std::filesystem::is_directory(dir_or_json)) return dir_or_json;
-  const std::filesystem::path file = dir_or_json / "tokenizer.json";
-  if (std::filesystem::exists(file)) return file;
+[[noreturn]] void fail_without_files(const std::filesystem::path& folder) {
   std::string present;
   for (const char* other : {"tokenizer.model", "vocab.json", "merges.txt", "tokenizer_config.json"}) {
-    if (std::filesystem::exists(dir_or_json / other))
-      present += fmt::format("{}{}", present.empty() ? "" : ", ", other);
+    if (std::filesystem::exists(folder / other)) present += fmt::format("{}{}", present.empty() ? "" : ", ", other);
   }
-  throw base::IoError(fmt::format(
-      "[tokenizer] a folder must hold tokenizer.json; received {} with {}; download tokenizer.json from the model's "
-      "page, or write it with transformers: AutoTokenizer.from_pretrained(folder).save_pretrained(folder)",
-      dir_or_json.string(), present.empty() ? "no tokenizer file" : present));
+  throw base::IoError(
+      fmt::format("[tokenizer] a folder must hold tokenizer.json, or BERT's vocab.txt; received {} with {}; download "
+                  "tokenizer.json "
+                  "from the model's page, or write it with transformers: "
+                  "AutoTokenizer.from_pretrained(folder).save_pretrained(folder)",
+                  folder.string(), present.empty() ? "no tokenizer file" : present));
 }
 
 } // namespace
 
 struct Tokenizer::Parts {
   explicit Parts(const JsonNode& root)
-      : model(root["model"]),
+      : model(make_model(root["model"])),
         normalizer(make_normalizer(root["normalizer"])),
         pre_tokenizer(make_pre_tokenizer(root["pre_tokenizer"])),
         post_processor(make_post_processor(root["post_processor"])),
         decoder(root["decoder"]),
-        added(root["added_tokens"], model.vocabulary(), normalizer.get()) {
+        added(root["added_tokens"], model->vocabulary(), normalizer.get()) {
     if (post_processor == nullptr) return;
-    std::vector<std::int32_t> around;
-    post_processor->apply(around);
-    for (const std::int32_t id : around) {
+    for (const std::int32_t id : post_processor->added_ids()) {
       base::require(token(id) != nullptr,
                     "[tokenizer] {} must add ids that name a token; received {}; correct the file",
                     root["post_processor"].path(), id);
@@ -82,7 +79,7 @@ struct Tokenizer::Parts {
 
   const std::string* token(std::int32_t id) const {
     const std::string* found = added.vocabulary().token(id);
-    return found != nullptr ? found : model.vocabulary().token(id);
+    return found != nullptr ? found : model->vocabulary().token(id);
   }
 
   void encode_text(std::string text, bool at_text_start, PieceCache& cache, std::vector<std::int32_t>& ids) const {
@@ -92,7 +89,7 @@ struct Tokenizer::Parts {
     for (const Piece& piece : pieces) cache.encode(piece.text, ids);
   }
 
-  BpeModel model;
+  std::unique_ptr<Model> model;
   std::unique_ptr<Normalizer> normalizer;
   std::unique_ptr<PreTokenizer> pre_tokenizer;
   std::unique_ptr<PostProcessor> post_processor;
@@ -101,8 +98,15 @@ struct Tokenizer::Parts {
 };
 
 Tokenizer Tokenizer::load(const std::filesystem::path& dir_or_json) {
-  const std::filesystem::path file = find_file(dir_or_json);
-  return parse(base::read_file(file, kMaxFileBytes), file.string());
+  namespace fs = std::filesystem;
+  const bool is_folder = fs::is_directory(dir_or_json);
+  const fs::path file = is_folder ? dir_or_json / "tokenizer.json" : dir_or_json;
+  if (!is_folder || fs::exists(file)) return parse(base::read_file(file, kMaxFileBytes), file.string());
+  if (fs::exists(dir_or_json / "vocab.txt")) {
+    const nlohmann::json document = wordpiece_document(dir_or_json);
+    return Tokenizer(std::make_shared<const Parts>(JsonNode(document, dir_or_json.string() + ": ")));
+  }
+  fail_without_files(dir_or_json);
 }
 
 Tokenizer Tokenizer::parse(std::string_view json, std::string name) {
@@ -112,6 +116,18 @@ Tokenizer Tokenizer::parse(std::string_view json, std::string name) {
 }
 
 std::vector<std::int32_t> Tokenizer::encode(std::string_view text, bool add_special_tokens) const {
+  return add_special_tokens ? encode_texts(text).ids : encode_plain(text);
+}
+
+Encoding Tokenizer::encode_texts(std::string_view text, std::optional<std::string_view> text_pair) const {
+  std::vector<Encoding> texts;
+  texts.push_back(Encoding::of(encode_plain(text), 0));
+  if (text_pair) texts.push_back(Encoding::of(encode_plain(*text_pair), 1));
+  if (parts_->post_processor) parts_->post_processor->apply(texts);
+  return join(std::move(texts));
+}
+
+std::vector<std::int32_t> Tokenizer::encode_plain(std::string_view text) const {
   base::require(text.size() <= static_cast<std::size_t>(std::numeric_limits<std::int32_t>::max()) / 8,
                 "[encode] a text must have at most 256 MiB; received {} bytes; encode it in parts", text.size());
   const std::size_t invalid = find_invalid_utf8(text);
@@ -120,7 +136,7 @@ std::vector<std::int32_t> Tokenizer::encode(std::string_view text, bool add_spec
                 invalid < text.size() ? static_cast<unsigned char>(text[invalid]) : 0, invalid);
 
   std::vector<std::int32_t> ids;
-  PieceCache cache(parts_->model);
+  PieceCache cache(*parts_->model);
   const auto part_of = [](std::string_view whole, const Range& range) {
     return std::string(whole.substr(range.begin, range.end - range.begin));
   };
@@ -140,7 +156,6 @@ std::vector<std::int32_t> Tokenizer::encode(std::string_view text, bool add_spec
       }
     }
   }
-  if (add_special_tokens && parts_->post_processor) parts_->post_processor->apply(ids);
   return ids;
 }
 
@@ -152,7 +167,7 @@ std::string Tokenizer::decode(std::span<const std::int32_t> ids, bool skip_speci
 }
 
 std::size_t Tokenizer::vocab_size() const {
-  return static_cast<std::size_t>(std::max(parts_->model.vocabulary().max_id(), parts_->added.vocabulary().max_id()) +
+  return static_cast<std::size_t>(std::max(parts_->model->vocabulary().max_id(), parts_->added.vocabulary().max_id()) +
                                   1);
 }
 
@@ -166,7 +181,7 @@ bool Tokenizer::is_special(std::int32_t id) const {
 
 std::optional<std::int32_t> Tokenizer::token_to_id(std::string_view token) const {
   const auto id = parts_->added.vocabulary().id(token);
-  return id ? id : parts_->model.vocabulary().id(token);
+  return id ? id : parts_->model->vocabulary().id(token);
 }
 
 const std::string& Tokenizer::id_to_token(std::int32_t id) const {

@@ -44,4 +44,13 @@ bool is_word(char32_t c) noexcept {
          k == UTF8PROC_CATEGORY_NL || k == UTF8PROC_CATEGORY_PC || c == 0x200C || c == 0x200D || is_enclosed_letter(c);
 }
 
+bool is_control(char32_t c) noexcept {
+  const utf8proc_category_t k = category(c);
+  return k == UTF8PROC_CATEGORY_CC || k == UTF8PROC_CATEGORY_CF || k == UTF8PROC_CATEGORY_CO;
+}
+
+bool is_nonspacing_mark(char32_t c) noexcept {
+  return category(c) == UTF8PROC_CATEGORY_MN;
+}
+
 } // namespace tessera::tokenizer

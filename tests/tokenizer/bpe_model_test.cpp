@@ -105,9 +105,9 @@ TEST(BpeModel, RefusesOtherModelsAndOptionsThatAreNotBuilt) {
   const auto unsupported = [](const char* key, const Json& value) {
     Json model = bpe_model({"a"});
     model[key] = value;
-    return error_text<base::Unsupported>([&] { model_of(model); });
+    return error_text<base::Unsupported>([&] { make_model(JsonNode(model, "model")); });
   };
-  EXPECT_THAT(unsupported("type", "Unigram"), HasSubstr("BPE; received \"Unigram\""));
+  EXPECT_THAT(unsupported("type", "Unigram"), HasSubstr("BPE, WordPiece; received \"Unigram\""));
   EXPECT_THAT(unsupported("continuing_subword_prefix", "##"), HasSubstr("model.continuing_subword_prefix"));
   EXPECT_THAT(unsupported("end_of_word_suffix", "</w>"), HasSubstr("model.end_of_word_suffix"));
   EXPECT_THAT(unsupported("dropout", 0.1), HasSubstr("model.dropout"));

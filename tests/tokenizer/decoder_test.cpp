@@ -31,6 +31,13 @@ constexpr auto kLlama2 = R"({"type": "Sequence", "decoders": [
     {"type": "Replace", "pattern": {"String": "▁"}, "content": " "}, {"type": "ByteFallback"}, {"type": "Fuse"},
     {"type": "Strip", "content": " ", "start": 1, "stop": 0}]})";
 
+TEST(Decoder, WordPieceJoinsWordsAndTakesSpacesBeforePunctuationAway) {
+  constexpr auto kBert = R"({"type": "WordPiece", "prefix": "##", "cleanup": true})";
+  EXPECT_EQ(parts(kBert, {"##a", "un", "##aff", "##able", ".", "n't", "do not"}),
+            (Strings{"##a", " un", "aff", "able", ".", "n't", " don't", ""}));
+  EXPECT_EQ(text(R"({"type": "WordPiece", "prefix": "@", "cleanup": false})", {"a", "@b", "."}), "ab .");
+}
+
 TEST(Decoder, ByteLevelGivesACharacterWithItsLastByte) {
   // The smiling face F0 9F 99 82 in the byte alphabet.
   EXPECT_EQ(parts(R"({"type": "ByteLevel"})", {"ĠaðŁ", "Ļ", "Ĥ!"}), (Strings{" a", "", "🙂!", ""}));
@@ -82,9 +89,9 @@ TEST(Decoder, NoDecoderJoinsTokensBySpaces) {
 
 TEST(Decoder, UnknownTypesNameTheKnownOnes) {
   const auto message =
-      error_text<base::Unsupported>([] { text(R"({"type": "Sequence", "decoders": [{"type": "WordPiece"}]})", {}); });
+      error_text<base::Unsupported>([] { text(R"({"type": "Sequence", "decoders": [{"type": "CTC"}]})", {}); });
   EXPECT_THAT(message, HasSubstr("decoder.decoders[0].type"));
-  EXPECT_THAT(message, HasSubstr("WordPiece"));
+  EXPECT_THAT(message, HasSubstr("CTC"));
   EXPECT_THAT(message, HasSubstr("ByteFallback, Fuse, Strip, Metaspace"));
 }
 

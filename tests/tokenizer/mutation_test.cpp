@@ -44,6 +44,12 @@ Json seed_sentencepiece() {
   return file;
 }
 
+Json seed_bert() {
+  Json file = bert_file();
+  file["normalizer"]["strip_accents"] = nullptr;
+  return file;
+}
+
 // How many files were read and how many refused; every other outcome fails the test.
 struct Outcomes {
   int read = 0;
@@ -155,7 +161,7 @@ class Mutator {
 };
 
 class Mutations : public ::testing::TestWithParam<Json (*)()> {};
-INSTANTIATE_TEST_SUITE_P(Kinds, Mutations, ::testing::Values(&seed_byte_level, &seed_sentencepiece));
+INSTANTIATE_TEST_SUITE_P(Kinds, Mutations, ::testing::Values(&seed_byte_level, &seed_sentencepiece, &seed_bert));
 
 TEST_P(Mutations, OfBytesGiveATokenizerOrOneOfOurErrors) {
   const std::string seed = GetParam()().dump();

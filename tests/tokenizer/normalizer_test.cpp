@@ -51,6 +51,25 @@ TEST(Normalizer, StripTakesWhitespaceOffTheChosenEnds) {
   EXPECT_EQ(normalize(R"({"type": "Strip", "strip_left": false, "strip_right": false})", " \t "), " \t ");
 }
 
+TEST(Normalizer, BertCleansIsolatesIdeographsAndStripsAccents) {
+  constexpr auto kBert = R"({"type": "BertNormalizer"})";
+  EXPECT_EQ(normalize(kBert, "Hé\tLLÒ\u00A0\u3000x"), "he llo  x");
+  // NUL, U+FFFD, a control, a format and a private-use character go; U+0378, which is not assigned, stays.
+  EXPECT_EQ(normalize(kBert, std::string("a\0b", 3) + "\uFFFD\u0007\u200D\uE000c\u0378\u0085d"), "abc\u0378d");
+  EXPECT_EQ(normalize(kBert, "ab漢字c"), "ab 漢  字 c");
+  EXPECT_EQ(normalize(kBert, "\U0002B820\U0002B920"), "\U0002B820 \U0002B920 "); // as in Hugging Face tokenizers
+  EXPECT_EQ(normalize(kBert, "İ\u0301\u0903"), "i\u0903");                       // U+0903 has a place of its own (Mc)
+}
+
+TEST(Normalizer, BertAccentsFollowTheCaseUnlessTheFileSaysOtherwise) {
+  EXPECT_EQ(normalize(R"({"type": "BertNormalizer", "lowercase": false, "strip_accents": null})", "Éa"), "Éa");
+  EXPECT_EQ(normalize(R"({"type": "BertNormalizer", "lowercase": false, "strip_accents": true})", "Éa"), "Ea");
+  EXPECT_EQ(normalize(R"({"type": "BertNormalizer", "lowercase": true, "strip_accents": false})", "Éa"), "éa");
+  EXPECT_EQ(
+      normalize(R"({"type": "BertNormalizer", "clean_text": false, "handle_chinese_chars": false})", "\t漢\uFFFD"),
+      "\t漢\uFFFD");
+}
+
 TEST(Normalizer, SequenceAppliesItsStepsInOrder) {
   EXPECT_EQ(normalize(R"({"type": "Sequence", "normalizers": [{"type": "Prepend", "prepend": " "}, {"type": "Replace",
                           "pattern": {"String": " "}, "content": "▁"}]})",

@@ -115,8 +115,8 @@ TEST(PreTokenizer, OnlyThePieceAtTheTextsStartIsMarkedSo) {
 }
 
 TEST(PreTokenizer, UnknownTypesNameTheKnownOnes) {
-  const auto text = error_text<base::Unsupported>([] { pieces(R"({"type": "BertPreTokenizer"})", "a"); });
-  EXPECT_THAT(text, HasSubstr("BertPreTokenizer"));
+  const auto text = error_text<base::Unsupported>([] { pieces(R"({"type": "UnicodeScripts"})", "a"); });
+  EXPECT_THAT(text, HasSubstr("UnicodeScripts"));
   EXPECT_THAT(text, HasSubstr("ByteLevel, Split, Digits"));
 }
 
@@ -129,6 +129,13 @@ TEST(PreTokenizer, WrongFieldsNameTheirPlace) {
       [] { pieces(R"({"type": "Metaspace", "replacement": "▁", "prepend_scheme": "last"})", "a"); });
   error_text<base::InvalidArgument>([] { pieces(R"({"type": "Sequence", "pretokenizers": {}})", "a"); });
   error_text<base::InvalidArgument>([] { pieces(R"({"type": "ByteLevel", "use_regex": "yes"})", "a"); });
+}
+
+TEST(PreTokenizer, BertDropsSpaceAndIsolatesPunctuation) {
+  EXPECT_EQ(pieces(R"({"type": "BertPreTokenizer"})", "Hey friend!     How are you?!?"),
+            (Strings{"Hey", "friend", "!", "How", "are", "you", "?", "!", "?"}));
+  EXPECT_EQ(pieces(R"({"type": "BertPreTokenizer"})", " a$b\u3000c\u201Cd\u20AC "),
+            (Strings{"a", "$", "b", "c", "\u201C", "d\u20AC"})); // a symbol is punctuation in ASCII only
 }
 
 } // namespace

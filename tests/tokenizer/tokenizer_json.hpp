@@ -78,6 +78,41 @@ inline Json sentencepiece_file(const std::vector<std::string>& characters, const
   };
 }
 
+/// BERT's kind, uncased: [PAD] 0, [UNK] 1, [CLS] 2, [SEP] 3, [MASK] 4, then `words`.
+inline Json bert_file(const std::vector<std::string>& words = {"un", "##aff", "##able", "a", "##b", ",", "12", "ab"}) {
+  std::vector<std::string> tokens = {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"};
+  tokens.insert(tokens.end(), words.begin(), words.end());
+  Json vocab = Json::object();
+  Json added = Json::array();
+  for (std::size_t id = 0; id < tokens.size(); ++id) {
+    vocab.emplace(tokens[id], id);
+    if (id < 5) added.push_back({{"id", id}, {"content", tokens[id]}, {"special", true}});
+  }
+  return {{"model",
+           {{"type", "WordPiece"},
+            {"unk_token", "[UNK]"},
+            {"continuing_subword_prefix", "##"},
+            {"max_input_chars_per_word", 100},
+            {"vocab", vocab}}},
+          {"added_tokens", added},
+          {"normalizer",
+           {{"type", "BertNormalizer"},
+            {"clean_text", true},
+            {"handle_chinese_chars", true},
+            {"strip_accents", nullptr},
+            {"lowercase", true}}},
+          {"pre_tokenizer", {{"type", "BertPreTokenizer"}}},
+          {"post_processor", Json::parse(R"({"type": "TemplateProcessing",
+              "single": [{"SpecialToken": {"id": "[CLS]", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}},
+                         {"SpecialToken": {"id": "[SEP]", "type_id": 0}}],
+              "pair": [{"SpecialToken": {"id": "[CLS]", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}},
+                       {"SpecialToken": {"id": "[SEP]", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}},
+                       {"SpecialToken": {"id": "[SEP]", "type_id": 1}}],
+              "special_tokens": {"[CLS]": {"id": "[CLS]", "ids": [2], "tokens": ["[CLS]"]},
+                                 "[SEP]": {"id": "[SEP]", "ids": [3], "tokens": ["[SEP]"]}}})")},
+          {"decoder", {{"type", "WordPiece"}, {"prefix", "##"}, {"cleanup", true}}}};
+}
+
 inline Tokenizer make_tokenizer(const Json& file) {
   return Tokenizer::parse(file.dump(), "test");
 }
