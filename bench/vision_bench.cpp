@@ -16,7 +16,7 @@
 
 #include "bench/reference/vision_peer.hpp"
 #include "tessera/base/error.hpp"
-#include "tessera/models/vision.hpp"
+#include "tessera/models/classifier.hpp"
 
 namespace {
 
@@ -66,8 +66,7 @@ Options parse(int argc, char** argv) {
 void run(const Options& options) {
   const auto checkpoint = checkpoint::Checkpoint::open_config("configs/" + options.model + ".json");
   const auto device = runtime::MeshDevice::open({.board = board("n150"), .threads = options.threads});
-  const auto model =
-      models::load_image_classifier(device, checkpoint, {.precision = options.precision, .random_seed = 1});
+  const auto model = models::load_classifier(device, checkpoint, {.precision = options.precision, .random_seed = 1});
   const std::int64_t size = model->info().image_size;
   tensor::HostTensor pixels{{options.batch, 3, size, size}, {}};
   std::mt19937 random(1);
@@ -90,7 +89,7 @@ void run(const Options& options) {
   const auto rate = [&](double seconds) { return static_cast<double>(options.batch) / seconds; };
   fmt::print("{} batch {} {} threads {}: tessera {:.1f} images/s ({:.0f} GFLOP/s)", options.model, options.batch,
              options.precision, options.threads, rate(ours),
-             rate(ours) * static_cast<double>(model->info().flops_of_image) * 1e-9);
+             rate(ours) * static_cast<double>(model->info().flops_of_item) * 1e-9);
   if (peer) fmt::print(", libtorch bf16 {:.1f} images/s, ratio {:.2f}", rate(theirs), theirs / ours);
   fmt::print("\n");
 }

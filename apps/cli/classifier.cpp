@@ -6,20 +6,19 @@
 
 namespace tessera::cli {
 
-bool is_image_classifier(const checkpoint::Checkpoint& checkpoint) {
-  return models::vision_family_of(checkpoint) != nullptr;
+bool is_classifier(const checkpoint::Checkpoint& checkpoint) {
+  return models::classifier_family_of(checkpoint) != nullptr;
 }
 
 ClassifierOnBoard open_classifier(const ModelOptions& options, const checkpoint::Checkpoint& checkpoint,
-                                  std::int64_t images, std::optional<std::uint64_t> random_seed) {
+                                  std::int64_t items, std::optional<std::uint64_t> random_seed) {
   base::require(options.context == 0 && (options.tp.empty() || options.tp == "1"),
-                "[classifier] an image classifier has no --context, and every chip holds all of it (--tp 1); received "
+                "[classifier] a classifier has no --context, and every chip holds all of it (--tp 1); received "
                 "--context {} and --tp {}",
                 options.context, options.tp.empty() ? "1" : options.tp);
-  base::require<base::Unsupported>(!Ranks::several(),
-                                   "[ranks] an image classifier runs on one rank; start it without mpirun");
+  base::require<base::Unsupported>(!Ranks::several(), "[ranks] a classifier runs on one rank; start it without mpirun");
   BoardSpec board = find_board(options.board);
-  const std::int64_t chips = options.dp.value_or(std::min(board.chips(), images));
+  const std::int64_t chips = options.dp.value_or(std::min(board.chips(), items));
   base::require(1 <= chips && chips <= board.chips(), "[dp] 1 to {} copies have chips on {}; received {}",
                 board.chips(), board.name, chips);
   if (chips < board.chips()) {
@@ -33,8 +32,8 @@ ClassifierOnBoard open_classifier(const ModelOptions& options, const checkpoint:
                                            .pin_threads = options.pin_threads,
                                            .command_queues = options.command_queues,
                                            .trace_region_size = options.trace_region_size});
-  opened.model = models::load_image_classifier(opened.mesh, checkpoint,
-                                               {.precision = options.precision, .random_seed = random_seed});
+  opened.model =
+      models::load_classifier(opened.mesh, checkpoint, {.precision = options.precision, .random_seed = random_seed});
   return opened;
 }
 

@@ -40,7 +40,7 @@ Thresholds thresholds_for(std::string_view precision) {
   return limits;
 }
 
-Thresholds vision_thresholds_for(std::string_view precision) {
+Thresholds classifier_thresholds_for(std::string_view precision) {
   Thresholds limits = thresholds_for(precision);
   if (precision == "full") return limits;
   const bool coarse = precision == "performance" || precision == "bfp4";

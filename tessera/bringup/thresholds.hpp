@@ -28,9 +28,9 @@ struct Thresholds {
 /// The limits of a preset. A JSON file's weights may be anything: it is held to those of `accuracy`.
 Thresholds thresholds_for(std::string_view precision);
 
-/// The same for image classifiers, whose errors grow with each of their many layers of rounded images: what comes out
-/// of the model is held to less than what comes out of a module.
-Thresholds vision_thresholds_for(std::string_view precision);
+/// The same for classifiers, whose errors grow with each of their many layers of rounded images or tokens: what comes
+/// out of the model is held to less than what comes out of a module.
+Thresholds classifier_thresholds_for(std::string_view precision);
 
 /// Largest relative Frobenius error allowed beside a PCC of at least `pcc`.
 double max_relative_error(double pcc);

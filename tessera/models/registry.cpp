@@ -2,6 +2,7 @@
 #include <array>
 
 #include "tessera/base/error.hpp"
+#include "tessera/models/classifier.hpp"
 #include "tessera/models/falcon/falcon.hpp"
 #include "tessera/models/family.hpp"
 #include "tessera/models/gemma/gemma.hpp"
@@ -51,6 +52,11 @@ std::span<const Family> families() {
 const Family& family_of(const checkpoint::Checkpoint& checkpoint) {
   const checkpoint::ConfigReader config(checkpoint.config(), checkpoint.config_path().string());
   const std::vector<std::string> architectures = config.strings("architectures");
+  base::require<base::Unsupported>(classifier_family_of(checkpoint) == nullptr,
+                                   "[model] a language model is required; {} is a classifier, for classify, forward, "
+                                   "bench and bringup; received {}",
+                                   architectures.empty() ? "it" : architectures.front(),
+                                   checkpoint.config_path().string());
   const std::string architecture = architectures.empty() ? "" : architectures.front();
   const std::string type = config.string_or("model_type", "");
   const auto family = std::find_if(kFamilies.begin(), kFamilies.end(), [&](const Family& candidate) {

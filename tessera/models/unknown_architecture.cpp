@@ -9,6 +9,7 @@
 
 #include "tessera/base/error.hpp"
 #include "tessera/checkpoint/json_text.hpp"
+#include "tessera/models/classifier.hpp"
 #include "tessera/models/family.hpp"
 
 namespace tessera::models {
@@ -85,6 +86,13 @@ std::string list(const std::vector<std::string>& names) {
 } // namespace
 
 std::string describe_unknown_architecture(const std::string& architecture, const checkpoint::Checkpoint& checkpoint) {
+  const checkpoint::ConfigReader config(checkpoint.config(), checkpoint.config_path().string());
+  const std::string type = config.string_or("model_type", "");
+  for (const ClassifierFamily& family : classifier_families()) {
+    if (family.name == type)
+      return fmt::format("[load] of {} checkpoints {} is built, a classifier; received {}", family.name,
+                         family.architecture, architecture.empty() ? "none" : checkpoint::printable(architecture));
+  }
   std::vector<std::string_view> known;
   std::optional<Difference> nearest;
   for (const Family& family : families()) {

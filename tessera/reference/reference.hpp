@@ -6,7 +6,7 @@
 
 #include "tessera/checkpoint/checkpoint.hpp"
 #include "tessera/nn/causal_lm.hpp"
-#include "tessera/nn/vision/image_classifier.hpp"
+#include "tessera/nn/classifier/classifier.hpp"
 
 namespace tessera::reference {
 
@@ -32,8 +32,8 @@ bool available();
 /// the packages to install, when Tessera was built without libtorch.
 std::unique_ptr<nn::CausalLM> open(const checkpoint::Checkpoint& checkpoint, const ReferenceOptions& options = {});
 
-/// An image classifier, ResNet or ViT, in fp32 on libtorch: as open. Features and modules have the names of the
+/// A classifier, BERT, ResNet or ViT, in fp32 on libtorch: as open. Features and modules have the names of the
 /// device's. `threads` as in ReferenceOptions. Errors as in open.
-std::unique_ptr<nn::ImageClassifier> open_image_classifier(const checkpoint::Checkpoint& checkpoint, int threads = 0);
+std::unique_ptr<nn::Classifier> open_classifier(const checkpoint::Checkpoint& checkpoint, int threads = 0);
 
 } // namespace tessera::reference

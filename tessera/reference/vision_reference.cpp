@@ -1,99 +1,20 @@
 #include "tessera/reference/vision_reference.hpp"
 
 #include <ATen/ATen.h>
-#include <c10/core/InferenceMode.h>
 
 #include <algorithm>
 
 #include "tessera/base/error.hpp"
-#include "tessera/checkpoint/config_reader.hpp"
-#include "tessera/reference/reference.hpp"
-#include "tessera/reference/threads.hpp"
 
 namespace tessera::reference {
-namespace {
 
-/// Host tensors have an image's channels last, libtorch first.
-nn::HostTensor to_host(const at::Tensor& tensor) {
-  const at::Tensor dense = (tensor.dim() == 4 ? tensor.permute({0, 2, 3, 1}) : tensor).contiguous();
-  const float* begin = dense.data_ptr<float>();
-  return {Shape(std::span(dense.sizes().data(), dense.sizes().size())), {begin, begin + dense.numel()}};
-}
-at::Tensor to_torch(const nn::HostTensor& host, bool channels_last) {
-  const at::Tensor tensor = at::empty(at::IntArrayRef(host.shape.extents().data(), host.shape.rank()), at::kFloat);
-  std::copy(host.data.begin(), host.data.end(), tensor.data_ptr<float>());
-  return channels_last && tensor.dim() == 4 ? tensor.permute({0, 3, 1, 2}).contiguous() : tensor;
-}
-
-at::Tensor activate(const at::Tensor& x, const std::string& name) {
-  if (name == "relu") return at::relu(x);
-  if (name == "gelu") return at::gelu(x);
-  if (name == "gelu_new" || name == "gelu_pytorch_tanh") return at::gelu(x, "tanh");
-  if (name == "silu" || name == "swish") return at::silu(x);
-  throw base::Unsupported(fmt::format("[reference] hidden_act \"{}\" of an image classifier is not known", name));
-}
-
-checkpoint::ConfigReader reader(const checkpoint::Checkpoint& checkpoint) {
-  return checkpoint::ConfigReader(checkpoint.config(), checkpoint.config_path().string());
-}
-
-std::string architecture_of(const checkpoint::Checkpoint& checkpoint) {
-  const std::vector<std::string> names = reader(checkpoint).strings("architectures");
-  return names.empty() ? "" : names.front();
-}
-
-} // namespace
-
-void VisionReference::append(std::string name, Forward forward) {
-  modules_.push_back({.name = name, .input = latest_});
-  forwards_.push_back(std::move(forward));
-  latest_ = std::move(name);
-}
-
-void VisionReference::add_piece(std::string name, std::string input, Forward forward) {
-  modules_.push_back({.name = std::move(name), .input = std::move(input), .is_block = false});
-  forwards_.push_back(std::move(forward));
-}
-
-at::Tensor VisionReference::weight(const std::string& name) const {
-  const checkpoint::TensorView& view = checkpoint_.tensor(name);
-  at::Tensor tensor = at::empty(view.shape, at::kFloat);
-  checkpoint::copy_as_float(view, 0, {tensor.data_ptr<float>(), static_cast<std::size_t>(tensor.numel())});
-  return tensor;
-}
-
-void VisionReference::require_pixels(const nn::HostTensor& pixel_values) const {
-  const Shape& shape = pixel_values.shape;
+at::Tensor VisionReference::take(const nn::HostTensor& inputs) {
+  const Shape& shape = inputs.shape;
   base::require(shape.rank() == 4 && shape[0] > 0 && shape[1] == info_.channels &&
                     (info_.any_image_size || (shape[2] == info_.image_size && shape[3] == info_.image_size)),
                 "[reference] pixel_values [N, {}, {}, {}] are required; received {}", info_.channels, info_.image_size,
                 info_.image_size, shape);
-}
-
-nn::HostTensor VisionReference::forward(const nn::HostTensor& pixel_values, nn::VisionFeatures* features) {
-  require_pixels(pixel_values);
-  const c10::InferenceMode inference;
-  if (features != nullptr) {
-    features->clear();
-    features->emplace("pixel_values", pixel_values);
-  }
-  at::Tensor x = to_torch(pixel_values, false);
-  for (std::size_t i = 0; i < modules_.size(); ++i) {
-    if (!modules_[i].is_block) continue;
-    x = forwards_[i](x);
-    if (features != nullptr) features->emplace(modules_[i].name, to_host(x));
-  }
-  return to_host(x);
-}
-
-nn::HostTensor VisionReference::run_module(std::string_view name, const nn::HostTensor& x) {
-  const auto module = std::find_if(modules_.begin(), modules_.end(),
-                                   [name](const nn::VisionModule& candidate) { return candidate.name == name; });
-  base::require(module != modules_.end(), "[run_module] a module of the model is required; received \"{}\"", name);
-  const bool pixels = module->input == "pixel_values";
-  if (pixels) require_pixels(x);
-  const c10::InferenceMode inference;
-  return to_host(forwards_[static_cast<std::size_t>(module - modules_.begin())](to_torch(x, !pixels)));
+  return to_torch(inputs);
 }
 
 ResNetReference::ResNetReference(const checkpoint::Checkpoint& checkpoint)
@@ -101,7 +22,7 @@ ResNetReference::ResNetReference(const checkpoint::Checkpoint& checkpoint)
   bool first_stage_strides = false;
   std::int64_t image_size = 224;
   if (hugging_face_) {
-    const checkpoint::ConfigReader config = reader(checkpoint);
+    const checkpoint::ConfigReader config = config_of(checkpoint);
     activation_ = config.string_or("hidden_act", "relu");
     stride_first_ = config.boolean_or("downsample_in_bottleneck", false);
     first_stage_strides = config.boolean_or("downsample_in_first_stage", false);
@@ -199,7 +120,7 @@ void ResNetReference::append_block(const std::string& name, std::int64_t stage, 
 }
 
 VitReference::VitReference(const checkpoint::Checkpoint& checkpoint) : VisionReference(checkpoint) {
-  const checkpoint::ConfigReader config = reader(checkpoint);
+  const checkpoint::ConfigReader config = config_of(checkpoint);
   heads_ = config.integer_or("num_attention_heads", 12, {1, 1 << 16});
   norm_eps_ = config.number_or("layer_norm_eps", 1e-12, {0.0, 1.0});
   activation_ = config.string_or("hidden_act", "gelu");
@@ -224,10 +145,6 @@ VitReference::VitReference(const checkpoint::Checkpoint& checkpoint) : VisionRef
   for (std::int64_t i = 0; i < layers; ++i) append_layer(i);
   append("layernorm", [this](const at::Tensor& x) { return norm(x, "vit.layernorm"); });
   append("classifier", [this](const at::Tensor& x) { return linear(x.select(1, 0), "classifier"); });
-}
-
-at::Tensor VitReference::linear(const at::Tensor& x, const std::string& name) const {
-  return at::linear(x, weight(name + ".weight"), has(name + ".bias") ? weight(name + ".bias") : at::Tensor());
 }
 
 at::Tensor VitReference::norm(const at::Tensor& x, const std::string& name) const {
@@ -266,19 +183,6 @@ void VitReference::append_layer(std::int64_t number) {
     const at::Tensor attended = x + attention(norm(x, layer + "layernorm_before"), layer);
     return attended + mlp(norm(attended, layer + "layernorm_after"), layer);
   });
-}
-
-std::unique_ptr<nn::ImageClassifier> open_image_classifier(const checkpoint::Checkpoint& checkpoint, int threads) {
-  set_torch_threads(threads);
-  const std::string architecture = architecture_of(checkpoint);
-  if (architecture == "ViTForImageClassification") return std::make_unique<VitReference>(checkpoint);
-  const bool torchvision = checkpoint.config().empty() && checkpoint.contains("layer1.0.conv1.weight");
-  base::require<base::Unsupported>(
-      torchvision || architecture == "ResNetForImageClassification",
-      "[reference] ResNetForImageClassification, ViTForImageClassification and torchvision's ResNet are known; "
-      "received \"{}\"",
-      architecture);
-  return std::make_unique<ResNetReference>(checkpoint);
 }
 
 } // namespace tessera::reference

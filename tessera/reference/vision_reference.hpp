@@ -2,47 +2,18 @@
 
 // Private to the reference: `reference.hpp` is what others use. Shows libtorch.
 
-#include <ATen/core/Tensor.h>
-
-#include <functional>
 #include <string>
-#include <vector>
 
-#include "tessera/checkpoint/checkpoint.hpp"
-#include "tessera/nn/vision/image_classifier.hpp"
+#include "tessera/reference/classifier_reference.hpp"
 
 namespace tessera::reference {
 
-/// Image classifiers in fp32 on libtorch: a chain of named blocks over images [N, C, H, W] or tokens [N, S, E].
-class VisionReference : public nn::ImageClassifier {
- public:
-  const nn::ImageClassifierInfo& info() const override { return info_; }
-  nn::HostTensor forward(const nn::HostTensor& pixel_values, nn::VisionFeatures* features) override;
-  const std::vector<nn::VisionModule>& modules() const override { return modules_; }
-  nn::HostTensor run_module(std::string_view name, const nn::HostTensor& x) override;
-
+/// Image classifiers.
+class VisionReference : public ClassifierReference {
  protected:
-  using Forward = std::function<at::Tensor(const at::Tensor&)>;
-
-  explicit VisionReference(const checkpoint::Checkpoint& checkpoint) : checkpoint_(checkpoint) {}
-  void append(std::string name, Forward forward);
-  void add_piece(std::string name, std::string input, Forward forward);
-  const std::string& latest() const { return latest_; }
-
-  bool has(const std::string& name) const { return checkpoint_.contains(name); }
-  /// A weight widened to fp32. Throws IoError when it is absent.
-  at::Tensor weight(const std::string& name) const;
-  const checkpoint::Checkpoint& checkpoint() const { return checkpoint_; }
-
-  nn::ImageClassifierInfo info_;
-
- private:
-  void require_pixels(const nn::HostTensor& pixel_values) const;
-
-  checkpoint::Checkpoint checkpoint_;
-  std::vector<nn::VisionModule> modules_;
-  std::vector<Forward> forwards_;
-  std::string latest_ = "pixel_values";
+  explicit VisionReference(const checkpoint::Checkpoint& checkpoint)
+      : ClassifierReference(checkpoint, nn::ClassifierInput::IMAGES) {}
+  at::Tensor take(const nn::HostTensor& inputs) override;
 };
 
 /// He et al., "Deep Residual Learning for Image Recognition", under torchvision's or Hugging Face's names; batch norms
@@ -75,7 +46,6 @@ class VitReference final : public VisionReference {
 
  private:
   void append_layer(std::int64_t number);
-  at::Tensor linear(const at::Tensor& x, const std::string& name) const;
   at::Tensor norm(const at::Tensor& x, const std::string& name) const;
   at::Tensor attention(const at::Tensor& x, const std::string& layer) const;
   at::Tensor mlp(const at::Tensor& x, const std::string& layer) const;

@@ -1,4 +1,4 @@
-#include "tessera/bringup/vision.hpp"
+#include "tessera/bringup/classifier.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -13,19 +13,19 @@ namespace {
 using nn::HostTensor;
 
 /// Two blocks, one of two pieces, on host values; a fault can be planted in any of them.
-class FakeClassifier final : public nn::ImageClassifier {
+class FakeClassifier final : public nn::Classifier {
  public:
   explicit FakeClassifier(std::string faulty = "", float factor = 1.0F) : faulty_(std::move(faulty)), factor_(factor) {}
 
-  const nn::ImageClassifierInfo& info() const override { return info_; }
-  const std::vector<nn::VisionModule>& modules() const override { return modules_; }
-  HostTensor forward(const HostTensor& pixel_values, nn::VisionFeatures* features) override {
-    const HostTensor block = run_module("block", pixel_values);
-    const HostTensor logits = run_module("classifier", block);
+  const nn::ClassifierInfo& info() const override { return info_; }
+  const std::vector<nn::ClassifierModule>& modules() const override { return modules_; }
+  HostTensor forward(const HostTensor& pixel_values, nn::Features* features) override {
+    const HostTensor block = run_module("block", pixel_values, pixel_values);
+    const HostTensor logits = run_module("classifier", block, pixel_values);
     if (features != nullptr) *features = {{"pixel_values", pixel_values}, {"block", block}, {"classifier", logits}};
     return logits;
   }
-  HostTensor run_module(std::string_view name, const HostTensor& x) override {
+  HostTensor run_module(std::string_view name, const HostTensor& x, const HostTensor&) override {
     HostTensor y = x;
     const auto apply = [&](std::string_view module, float (*function)(float)) {
       for (float& value : y.data) value = function(value) * (module == faulty_ ? factor_ : 1.0F);
@@ -43,11 +43,11 @@ class FakeClassifier final : public nn::ImageClassifier {
  private:
   std::string faulty_;
   float factor_;
-  nn::ImageClassifierInfo info_{.family = "fake", .image_size = 2, .classes = 12};
-  std::vector<nn::VisionModule> modules_{{"block.first", "pixel_values", false},
-                                         {"block.second", "block.first", false},
-                                         {"block", "pixel_values", true},
-                                         {"classifier", "block", true}};
+  nn::ClassifierInfo info_{.family = "fake", .image_size = 2, .classes = 12};
+  std::vector<nn::ClassifierModule> modules_{{"block.first", "pixel_values", false},
+                                             {"block.second", "block.first", false},
+                                             {"block", "pixel_values", true},
+                                             {"classifier", "block", true}};
 };
 
 HostTensor pixels(std::int64_t images) {
@@ -56,16 +56,16 @@ HostTensor pixels(std::int64_t images) {
   return result;
 }
 
-Report bring_up(FakeClassifier& device, const VisionOptions& options = {}, std::vector<std::int64_t> labels = {},
-                std::vector<VisionForm> forms = {}) {
+Report bring_up(FakeClassifier& device, const ClassifierOptions& options = {}, std::vector<std::int64_t> labels = {},
+                std::vector<ClassifierForm> forms = {}) {
   FakeClassifier reference;
   Progress silent;
-  return run_vision({.device = device,
-                     .reference = reference,
-                     .pixel_values = pixels(4),
-                     .labels = std::move(labels),
-                     .forms = std::move(forms)},
-                    options, silent);
+  return run_classifier({.device = device,
+                         .reference = reference,
+                         .items = pixels(4),
+                         .labels = std::move(labels),
+                         .forms = std::move(forms)},
+                        options, silent);
 }
 
 const StageResult& stage_of(const Report& report, const std::string& name) {
@@ -89,7 +89,7 @@ TEST(VisionBringup, PassesWhereBothModelsAgree) {
   FakeClassifier device;
   const Report report = bring_up(device);
   EXPECT_TRUE(report.passed());
-  EXPECT_EQ(report.stages.size(), vision_stage_names().size());
+  EXPECT_EQ(report.stages.size(), classifier_stage_names().size());
   EXPECT_EQ(stage_of(report, "data-parallel").verdict, Verdict::SKIPPED);
 }
 
@@ -125,7 +125,7 @@ TEST(VisionBringup, OtherFormsMustGiveTheSameBits) {
   FakeClassifier device;
   FakeClassifier other("classifier", 1.0F + 0x1p-20F);
   const auto form = [](const char* stage, FakeClassifier& model) {
-    return VisionForm{stage, "a form", [&model](const HostTensor& x) { return model.forward(x, nullptr); }};
+    return ClassifierForm{stage, "a form", [&model](const HostTensor& x) { return model.forward(x, nullptr); }};
   };
   const Report report = bring_up(device, {}, {}, {form("trace-and-queues", device), form("data-parallel", other)});
   EXPECT_EQ(stage_of(report, "trace-and-queues").verdict, Verdict::PASSED);

@@ -138,7 +138,8 @@ TEST_F(Images, EveryMistakeIsOneLine) {
   folder_.write("preprocessor_config.json", R"({"size": {"width": 32}})");
   EXPECT_TRUE(fails_saying(classify({picture_}), 2, {"size.height"}));
   const TinyFolder language;
-  EXPECT_TRUE(fails_saying(run_tessera({"classify", language.path(), picture_}), 5, {"image classifier is required"}));
+  EXPECT_TRUE(fails_saying(run_tessera({"classify", language.path(), picture_}), 5,
+                           {"a classifier of images or texts is required"}));
 }
 
 } // namespace

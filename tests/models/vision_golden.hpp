@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "tessera/checkpoint/safetensors.hpp"
-#include "tessera/models/vision.hpp"
+#include "tessera/models/classifier.hpp"
 #include "tessera/tensor/host_tensor.hpp"
 #include "tests/base/temporary_folder.hpp"
 #include "tests/models/golden_models.hpp"
@@ -87,9 +87,9 @@ inline void write_hashed_resnet50(const std::filesystem::path& folder, const std
 /// A golden model's checkpoint; weights that have to be made are written into `scratch`.
 inline checkpoint::Checkpoint open_golden_vision(const std::filesystem::path& folder,
                                                  const std::filesystem::path& scratch) {
-  if (!exists(folder / "bn.safetensors")) return models::open_vision_checkpoint(folder.string());
+  if (!exists(folder / "bn.safetensors")) return models::open_classifier_checkpoint(folder.string());
   write_hashed_resnet50(folder, scratch / "model.safetensors");
-  return models::open_vision_checkpoint(scratch.string());
+  return models::open_classifier_checkpoint(scratch.string());
 }
 
 } // namespace tessera::test

@@ -4,7 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "tessera/metrics/comparison.hpp"
-#include "tessera/models/vision.hpp"
+#include "tessera/models/classifier.hpp"
 #include "tests/models/vision_golden.hpp"
 
 namespace tessera {
@@ -16,10 +16,9 @@ constexpr double kFullTolerance = 1e-3;
 
 class GoldenVision : public testing::TestWithParam<std::filesystem::path> {
  protected:
-  std::unique_ptr<nn::VisionModel> open_model(const std::string& precision, const char* board_name = "n150") {
-    return models::load_image_classifier(runtime::MeshDevice::open({.board = board(board_name)}),
-                                         test::open_golden_vision(GetParam(), folder_.path()),
-                                         {.precision = precision});
+  std::unique_ptr<nn::ClassifierModel> open_model(const std::string& precision, const char* board_name = "n150") {
+    return models::load_classifier(runtime::MeshDevice::open({.board = board(board_name)}),
+                                   test::open_golden_vision(GetParam(), folder_.path()), {.precision = precision});
   }
   HostTensor golden(const std::string& name) const { return test::golden_tensor(GetParam(), name); }
 
@@ -48,7 +47,7 @@ HostTensor planes_of(const HostTensor& pixels) {
 
 /// The block that gives a golden tensor; empty for what is not a block's output. "layer1" is torchvision's name of a
 /// whole stage, hidden_states.1 transformers' of the first stage or of what the first layer gives.
-std::string block_of(std::string name, const nn::VisionFeatures& features) {
+std::string block_of(std::string name, const nn::Features& features) {
   const bool sequence = features.contains("embeddings");
   if (name.ends_with(".image0")) name.resize(name.size() - std::string(".image0").size());
   if (name == "vit.layernorm") return "layernorm";
@@ -67,7 +66,7 @@ std::string block_of(std::string name, const nn::VisionFeatures& features) {
 
 TEST_P(GoldenVision, FullPrecisionEqualsTheGoldenFeatures) {
   const auto file = checkpoint::SafeTensors::open(GetParam() / "golden.safetensors");
-  nn::VisionFeatures features;
+  nn::Features features;
   open_model("full")->forward(golden("pixel_values"), &features);
   std::size_t compared = 0;
   for (const auto& view : file.tensors()) {

@@ -2,8 +2,8 @@
 #include <gtest/gtest.h>
 
 #include "tessera/base/error.hpp"
-#include "tessera/models/vision.hpp"
-#include "tessera/nn/vision/image_stream.hpp"
+#include "tessera/models/classifier.hpp"
+#include "tessera/nn/classifier/batch_stream.hpp"
 #include "tests/models/small_classifiers.hpp"
 
 namespace tessera::models {
@@ -20,21 +20,21 @@ HostTensor images(std::int64_t count, std::uint32_t seed) {
   return result;
 }
 
-class ImageStreamTest : public testing::Test {
+class BatchStreamTest : public testing::Test {
  protected:
-  ImageStreamTest() { test::small_resnet({}).write(folder_.path()); }
-  std::unique_ptr<nn::VisionModel> load(std::int64_t chips = 1, int queues = 1) const {
+  BatchStreamTest() { test::small_resnet({}).write(folder_.path()); }
+  std::unique_ptr<nn::ClassifierModel> load(std::int64_t chips = 1, int queues = 1) const {
     BoardSpec spec = board("t3000");
     spec.mesh_rows = 1;
     spec.mesh_columns = chips;
-    return load_image_classifier(runtime::MeshDevice::open({.board = spec, .threads = 2, .command_queues = queues}),
-                                 open_vision_checkpoint(folder_.path().string()), {.precision = "bf16"});
+    return load_classifier(runtime::MeshDevice::open({.board = spec, .threads = 2, .command_queues = queues}),
+                           open_classifier_checkpoint(folder_.path().string()), {.precision = "bf16"});
   }
 
   test::TemporaryFolder folder_;
 };
 
-TEST_F(ImageStreamTest, TracesAndTwoQueuesGiveTheBitsOfTheForwardPass) {
+TEST_F(BatchStreamTest, TracesAndTwoQueuesGiveTheBitsOfTheForwardPass) {
   const auto plain = load();
   std::vector<HostTensor> expected;
   for (std::uint32_t i = 0; i < 7; ++i) expected.push_back(plain->forward(images(3, i), nullptr));
@@ -42,7 +42,7 @@ TEST_F(ImageStreamTest, TracesAndTwoQueuesGiveTheBitsOfTheForwardPass) {
     for (const bool trace : {false, true}) {
       for (const int queues : {1, 2}) {
         const auto model = load(chips, queues);
-        nn::ImageStream stream(*model, 3, 40, 32, {.trace = trace});
+        nn::BatchStream stream(*model, {3, 3, 40, 32}, {.trace = trace});
         EXPECT_EQ(stream.depth(), queues);
         std::vector<HostTensor> actual;
         for (std::uint32_t i = 0; i < 7; ++i) {
@@ -60,15 +60,15 @@ TEST_F(ImageStreamTest, TracesAndTwoQueuesGiveTheBitsOfTheForwardPass) {
   }
 }
 
-TEST_F(ImageStreamTest, TakesFewerImagesThanItsBatch) {
+TEST_F(BatchStreamTest, TakesFewerImagesThanItsBatch) {
   const auto model = load();
-  nn::ImageStream stream(*model, 4, 40, 32, {});
+  nn::BatchStream stream(*model, {4, 3, 40, 32}, {});
   for (int round = 0; round < 4; ++round) {
     stream.submit(images(2, 5));
     EXPECT_EQ(stream.next().data, model->forward(images(2, 5), nullptr).data);
   }
-  EXPECT_THAT([&] { stream.submit(images(5, 1)); },
-              testing::ThrowsMessage<base::InvalidArgument>(testing::HasSubstr("[1 to 4, 3, 40, 32]")));
+  EXPECT_THAT([&] { stream.submit(images(5, 1)); }, testing::ThrowsMessage<base::InvalidArgument>(
+                                                        testing::HasSubstr("inputs [4, 3, 40, 32] or fewer items")));
   EXPECT_THAT([&] { stream.next(); },
               testing::ThrowsMessage<base::InvalidArgument>(testing::HasSubstr("must be submitted")));
 }

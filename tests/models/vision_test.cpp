@@ -1,4 +1,4 @@
-#include "tessera/models/vision.hpp"
+#include "tessera/models/classifier.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -44,21 +44,21 @@ class SmallVision : public testing::Test {
   checkpoint::Checkpoint write(const SmallResNet& net) const {
     test::small_resnet(net).write(folder_.path());
     if (net.hugging_face) folder_.write("config.json", config_of(net));
-    return open_vision_checkpoint(folder_.path().string());
+    return open_classifier_checkpoint(folder_.path().string());
   }
-  std::unique_ptr<nn::VisionModel> load(const checkpoint::Checkpoint& checkpoint,
-                                        const std::string& precision = "full") const {
-    return load_image_classifier(runtime::MeshDevice::open({.threads = 2}), checkpoint, {.precision = precision});
+  std::unique_ptr<nn::ClassifierModel> load(const checkpoint::Checkpoint& checkpoint,
+                                            const std::string& precision = "full") const {
+    return load_classifier(runtime::MeshDevice::open({.threads = 2}), checkpoint, {.precision = precision});
   }
 
   test::TemporaryFolder folder_;
 };
 
 /// All that the device's model and the reference have in common: modules, features, logits.
-void expect_reference(nn::ImageClassifier& device, nn::ImageClassifier& reference, const HostTensor& pixels) {
+void expect_reference(nn::Classifier& device, nn::Classifier& reference, const HostTensor& pixels) {
   ASSERT_EQ(device.modules().size(), reference.modules().size());
-  nn::VisionFeatures expected;
-  nn::VisionFeatures actual;
+  nn::Features expected;
+  nn::Features actual;
   reference.forward(pixels, &expected);
   device.forward(pixels, &actual);
   for (const auto& [name, value] : expected) {
@@ -67,13 +67,13 @@ void expect_reference(nn::ImageClassifier& device, nn::ImageClassifier& referenc
   }
   // Every module on the reference's input for it; pieces come after the piece whose output they take.
   for (std::size_t i = 0; i < reference.modules().size(); ++i) {
-    const nn::VisionModule& module = reference.modules()[i];
+    const nn::ClassifierModule& module = reference.modules()[i];
     EXPECT_EQ(device.modules()[i].name, module.name);
     EXPECT_EQ(device.modules()[i].input, module.input) << module.name;
     EXPECT_EQ(device.modules()[i].is_block, module.is_block) << module.name;
     const HostTensor& input = expected.at(module.input);
-    const HostTensor output = reference.run_module(module.name, input);
-    EXPECT_LE(metrics::relative_frobenius_error(output.data, device.run_module(module.name, input).data), 1e-5)
+    const HostTensor output = reference.run_module(module.name, input, pixels);
+    EXPECT_LE(metrics::relative_frobenius_error(output.data, device.run_module(module.name, input, pixels).data), 1e-5)
         << module.name;
     expected.emplace(module.name, output);
   }
@@ -99,7 +99,7 @@ TEST_F(SmallVision, EveryKindOfResNetAgreesWithTheReference) {
     std::filesystem::remove(folder_.path() / "config.json");
     const auto checkpoint = write(nets[i]);
     const auto model = load(checkpoint);
-    const auto reference = reference::open_image_classifier(checkpoint);
+    const auto reference = reference::open_classifier(checkpoint);
     expect_reference(*model, *reference, images({2, 3, 64, 48}));
   }
 }
@@ -126,13 +126,13 @@ TEST_F(SmallVision, CountsTheWorkOfResNet50AndVitBase) {
   const auto info = [](const char* name) {
     const auto path = std::filesystem::path(TESSERA_SOURCE_DIR) / "configs" / name;
     const auto device = runtime::MeshDevice::open({.mode = runtime::RunMode::RECORD});
-    return load_image_classifier(device, checkpoint::Checkpoint::open_config(path.string()), {})->info();
+    return load_classifier(device, checkpoint::Checkpoint::open_config(path.string()), {})->info();
   };
   // 25.557 M parameters by torchvision's count, and the running statistics of 26,560 normalised channels.
   EXPECT_EQ(info("resnet-50.json").parameters, 25'557'032 + 2 * 26'560);
-  EXPECT_NEAR(static_cast<double>(info("resnet-50.json").flops_of_image), 2 * 4.09e9, 2e7);
+  EXPECT_NEAR(static_cast<double>(info("resnet-50.json").flops_of_item), 2 * 4.09e9, 2e7);
   EXPECT_EQ(info("vit-base.json").parameters, 86'567'656);
-  EXPECT_NEAR(static_cast<double>(info("vit-base.json").flops_of_image), 2 * 17.56e9, 2e8);
+  EXPECT_NEAR(static_cast<double>(info("vit-base.json").flops_of_item), 2 * 17.56e9, 2e8);
 }
 
 TEST_F(SmallVision, SaysWhatIsWrongWithACheckpoint) {
@@ -149,14 +149,14 @@ TEST_F(SmallVision, SaysWhatIsWrongWithACheckpoint) {
   auto broken = test::small_resnet({});
   broken.erase("layer2.0.bn1.running_var");
   broken.write(folder_.path());
-  EXPECT_THAT([&] { load(open_vision_checkpoint(folder_.path().string())); },
+  EXPECT_THAT([&] { load(open_classifier_checkpoint(folder_.path().string())); },
               ThrowsMessage<base::IoError>(HasSubstr("layer2.0.bn1.running_var")));
   broken.erase("fc.weight");
   broken.write(folder_.path());
-  EXPECT_THAT([&] { load(open_vision_checkpoint(folder_.path().string())); },
+  EXPECT_THAT([&] { load(open_classifier_checkpoint(folder_.path().string())); },
               ThrowsMessage<base::IoError>(HasSubstr("config.json is required")));
   folder_.write("config.json", R"({"architectures": ["LlamaForCausalLM"]})");
-  EXPECT_THAT([&] { load(open_vision_checkpoint(folder_.path().string())); },
+  EXPECT_THAT([&] { load(open_classifier_checkpoint(folder_.path().string())); },
               ThrowsMessage<base::Unsupported>(HasSubstr("ResNetForImageClassification, ViTForImageClassification")));
 }
 
@@ -169,7 +169,7 @@ TEST_F(SmallVision, RefusesPixelsThatDoNotFit) {
       ThrowsMessage<base::InvalidArgument>(HasSubstr("pixel_values must be [N, 3, H, W]")));
   EXPECT_THAT(
       [&] {
-        model->run_module("layer9.0", images({1, 8, 8, 16}));
+        model->run_module("layer9.0", images({1, 8, 8, 16}), {});
       },
       ThrowsMessage<base::InvalidArgument>(HasSubstr("a module of the model is required")));
 }

@@ -91,6 +91,43 @@ TEST_P(PrefillAttentionOfFormat, CapsScoresAndAddsWhatBelongsToAKey) {
   }
 }
 
+TEST_P(PrefillAttentionOfFormat, AMaskTakesKeysOutOfEachSequence) {
+  constexpr std::int64_t kHeads = 4;
+  constexpr std::int64_t kLength = 197;
+  constexpr float kMasked = -1e29F;
+  // Kept keys of three sequences: all but a few at the start, the first ones alone, none: then all count alike.
+  const auto kept = [](std::int64_t sequence, std::int64_t key) {
+    return sequence == 0 ? key >= 140 : sequence == 1 && key < 5;
+  };
+  const HostTensor q = random_values({3, kHeads, kLength, 24}, 1);
+  const HostTensor k = random_values({3, kHeads / 2, kLength, 24}, 2);
+  const HostTensor v = random_values(k.shape, 3);
+  const HostTensor stored_q = rounded(q, GetParam());
+  const HostTensor stored_k = rounded(k, GetParam());
+  const HostTensor stored_v = rounded(v, GetParam());
+  HostTensor mask{{3, 1, 1, 224}, {}};
+  for (std::int64_t i = 0; i < 3 * 224; ++i) mask.data.push_back(kept(i / 224, i % 224) ? 0.0F : kMasked);
+  std::vector<Expected> expected;
+  for (std::int64_t row = 0; row < 3 * kHeads * kLength; ++row) {
+    const std::int64_t sequence = row / kLength / kHeads;
+    std::vector<std::span<const float>> keys;
+    std::vector<std::span<const float>> values;
+    for (std::int64_t j = 0; j < kLength; ++j) {
+      if (sequence < 2 && !kept(sequence, j)) continue;
+      keys.push_back(stored_k.row(row / kLength / 2 * kLength + j));
+      values.push_back(stored_v.row(row / kLength / 2 * kLength + j));
+    }
+    naive_attention(stored_q.row(row), keys, values, sequence < 2 ? 0.4F : 0.0F, expected,
+                    weight_error_of(GetParam(), GetParam()));
+  }
+  const Tensor on_device = tensor::from_host(
+      *device, tensor::rows_of(mask), {mask.shape, DataType::FLOAT32, Layout::ROW_MAJOR, kDramInterleaved}, "mask");
+  const Tensor output =
+      scaled_dot_product_attention(upload(q, GetParam()), upload(k, GetParam()), upload(v, GetParam()),
+                                   {.scale = 0.4F, .attn_mask = on_device, .is_causal = false});
+  expect_close(to_host(output), expected, GetParam());
+}
+
 TEST_P(PrefillAttentionOfFormat, OfABatchWithoutCausalityAttendsToAllOfItsSequence) {
   for (const std::int64_t length : {1, 31, 32, 33, 127, 128, 129, 197, 300}) {
     constexpr std::int64_t kHeads = 4;
@@ -231,6 +268,10 @@ TEST_F(PrefillAttentionTest, RefusesOperandsThatDoNotFit) {
   EXPECT_INVALID(scaled_dot_product_attention(q, k, k, {.softcap = -1.0F}), "softcap must be 0 (none) or more");
   EXPECT_INVALID(scaled_dot_product_attention(q, k, k, {.key_bias = random({1, 1, 4, 32}, 3)}),
                  "key_bias must be FLOAT32 in ROW_MAJOR, [1, 1, 4, 32 or more]");
+  EXPECT_INVALID(scaled_dot_product_attention(q, k, k, {.attn_mask = random({1, 1, 1, 32}, 3), .is_causal = false}),
+                 "attn_mask must be FLOAT32 in ROW_MAJOR, [1, 1, 1, 32 or more]");
+  EXPECT_INVALID(scaled_dot_product_attention(q, k, k, {.attn_mask = random({1, 1, 1, 32}, 3)}),
+                 "attn_mask stands alone: is_causal must be false");
 }
 
 } // namespace

@@ -21,7 +21,7 @@ class ReferenceVisionGolden : public testing::TestWithParam<std::filesystem::pat
 };
 
 TEST_P(ReferenceVisionGolden, EqualsTheGoldenLogits) {
-  const auto model = reference::open_image_classifier(open_checkpoint());
+  const auto model = reference::open_classifier(open_checkpoint());
   const tensor::HostTensor logits = model->forward(test::golden_tensor(GetParam(), "pixel_values"), nullptr);
   const tensor::HostTensor expected = test::golden_tensor(GetParam(), "logits");
   EXPECT_EQ(logits.shape, expected.shape);
@@ -29,12 +29,12 @@ TEST_P(ReferenceVisionGolden, EqualsTheGoldenLogits) {
 }
 
 TEST_P(ReferenceVisionGolden, ABlockOnItsInputGivesWhatItGaveInTheModel) {
-  const auto model = reference::open_image_classifier(open_checkpoint());
-  nn::VisionFeatures features;
+  const auto model = reference::open_classifier(open_checkpoint());
+  nn::Features features;
   model->forward(test::golden_tensor(GetParam(), "pixel_values"), &features);
-  for (const nn::VisionModule& module : model->modules()) {
+  for (const nn::ClassifierModule& module : model->modules()) {
     if (!module.is_block) continue;
-    EXPECT_EQ(model->run_module(module.name, features.at(module.input)).data, features.at(module.name).data)
+    EXPECT_EQ(model->run_module(module.name, features.at(module.input), {}).data, features.at(module.name).data)
         << module.name;
   }
 }

@@ -9,10 +9,10 @@
 #include <numeric>
 
 #include "apps/cli/classifier.hpp"
+#include "apps/cli/classifier_bench.hpp"
 #include "apps/cli/command.hpp"
 #include "apps/cli/config_path.hpp"
 #include "apps/cli/exit_code.hpp"
-#include "apps/cli/image_bench.hpp"
 #include "apps/cli/interrupt.hpp"
 #include "apps/cli/json_output.hpp"
 #include "apps/cli/machine_limits.hpp"
@@ -265,22 +265,23 @@ void check(const Options& options) {
   positive("--repeats", options.repeats);
 }
 
-int run_images(const Options& options, const checkpoint::Checkpoint& checkpoint) {
-  base::require(!options.batch.empty(), "[bench] images are measured in batches; received --batch 0");
+int run_classifier(const Options& options, const checkpoint::Checkpoint& checkpoint) {
+  base::require(!options.batch.empty(), "[bench] a classifier is measured in batches; received --batch 0");
   const auto start = std::chrono::steady_clock::now();
   ClassifierOnBoard opened =
       open_classifier(options.model, checkpoint, *std::max_element(options.batch.begin(), options.batch.end()),
                       options.random_weights ? std::optional(options.seed) : std::nullopt);
   ProfileRecording recording(options.profile, {opened.mesh.get()}, options.model, options.checkpoint);
-  recording.begin_stage("images");
-  const nlohmann::json report = bench_images({.checkpoint = options.checkpoint,
-                                              .batch = options.batch,
-                                              .repeats = options.repeats,
-                                              .trace = !options.model.no_trace},
-                                             options.model, opened, seconds_since(start));
+  recording.begin_stage("batches");
+  const nlohmann::json report = bench_classifier({.checkpoint = options.checkpoint,
+                                                  .batch = options.batch,
+                                                  .text_tokens = options.prompt,
+                                                  .repeats = options.repeats,
+                                                  .trace = !options.model.no_trace},
+                                                 options.model, opened, seconds_since(start));
   recording.end_stage();
   options.json.write(report);
-  if (!options.json.on_standard_output()) write_standard_output(image_bench_table(report));
+  if (!options.json.on_standard_output()) write_standard_output(classifier_bench_table(report));
   recording.write();
   return EXIT_OK;
 }
@@ -291,8 +292,8 @@ int run(Options options) {
   check(options);
   const InterruptGuard interrupt;
   const auto checkpoint = options.random_weights ? checkpoint::Checkpoint::open_config(find_config(options.checkpoint))
-                                                 : models::open_vision_checkpoint(options.checkpoint);
-  if (is_image_classifier(checkpoint)) return run_images(options, checkpoint);
+                                                 : models::open_classifier_checkpoint(options.checkpoint);
+  if (is_classifier(checkpoint)) return run_classifier(options, checkpoint);
   const std::int64_t longest = std::accumulate(options.prefill.begin(), options.prefill.end(),
                                                options.prompt + options.decode + kWarmUpSteps + 4,
                                                [](std::int64_t a, std::int64_t b) { return std::max(a, b + 1); });

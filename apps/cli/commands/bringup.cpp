@@ -10,9 +10,9 @@
 #include "apps/cli/board_file.hpp"
 #include "apps/cli/bringup_material.hpp"
 #include "apps/cli/classifier.hpp"
+#include "apps/cli/classifier_bringup.hpp"
 #include "apps/cli/command.hpp"
 #include "apps/cli/exit_code.hpp"
-#include "apps/cli/image_bringup.hpp"
 #include "apps/cli/interrupt.hpp"
 #include "apps/cli/json_output.hpp"
 #include "apps/cli/memory_plan.hpp"
@@ -149,20 +149,20 @@ int finish(const Options& options, const bringup::Report& report, const Terminal
   return report.passed() ? EXIT_OK : EXIT_NO;
 }
 
-int run_images(const Options& options, const checkpoint::Checkpoint& checkpoint) {
+int run_classifier(const Options& options, const checkpoint::Checkpoint& checkpoint) {
   base::require(options.layers == 0 && options.reference_file.empty() && options.profile.file().empty(),
-                "[bringup] an image classifier is brought up whole, against libtorch; leave --layers, --reference and "
+                "[bringup] a classifier is brought up whole, against libtorch; leave --layers, --reference and "
                 "--profile out");
   TerminalProgress progress(nullptr);
-  const bringup::Report report = bringup_images(
+  const bringup::Report report = bringup_classifier(
       {.model = options.model, .stages = options.stages, .report = options.report}, checkpoint, progress);
   return finish(options, report, progress);
 }
 
 int run(const Options& options) {
   const InterruptGuard interrupt;
-  const auto checkpoint = models::open_vision_checkpoint(options.checkpoint);
-  if (is_image_classifier(checkpoint)) return run_images(options, checkpoint);
+  const auto checkpoint = models::open_classifier_checkpoint(options.checkpoint);
+  if (is_classifier(checkpoint)) return run_classifier(options, checkpoint);
   for (const std::string& stage : options.stages) {
     const auto known = bringup::stage_names();
     base::require(std::find(known.begin(), known.end(), stage) != known.end(),
@@ -220,9 +220,10 @@ void add_options(CLI::App& app, Options& options) {
       ->allow_extra_args(false);
   app.add_option("--text", options.material.text_file,
                  "Text to judge on; default: heldout.txt beside the weights, else a paragraph of Dickens");
-  app.add_option("--stages", options.stages,
-                 fmt::format("Only these, separated by commas: {}; of an image classifier: {}",
-                             fmt::join(bringup::stage_names(), ", "), fmt::join(bringup::vision_stage_names(), ", ")))
+  app.add_option(
+         "--stages", options.stages,
+         fmt::format("Only these, separated by commas: {}; of a classifier: {}",
+                     fmt::join(bringup::stage_names(), ", "), fmt::join(bringup::classifier_stage_names(), ", ")))
       ->delimiter(',')
       ->allow_extra_args(false);
   app.add_flag("--resume", options.resume, "Take over what an earlier run with this report folder passed");

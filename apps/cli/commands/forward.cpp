@@ -7,8 +7,9 @@
 #include <memory>
 #include <optional>
 
+#include "apps/cli/classifier.hpp"
+#include "apps/cli/classifier_forward.hpp"
 #include "apps/cli/command.hpp"
-#include "apps/cli/image_forward.hpp"
 #include "apps/cli/interrupt.hpp"
 #include "apps/cli/json_output.hpp"
 #include "apps/cli/model_options.hpp"
@@ -111,18 +112,18 @@ int run(const Options& options) {
   base::require(options.mode == "prefill" || options.mode == "decode" || options.mode == "reference",
                 "[forward] --mode must be prefill, decode or reference; received \"{}\"", options.mode);
   const InterruptGuard interrupt;
-  if (holds_pixel_values(options.input)) {
-    base::require(options.mode != "decode", "[forward] images have no --mode decode; leave it out");
-    return forward_images({.model = options.model,
-                           .checkpoint = options.checkpoint,
-                           .input = options.input,
-                           .output = options.output,
-                           .reference = options.mode == "reference",
-                           .features = options.hidden_states},
-                          options.json);
+  const auto checkpoint = models::open_classifier_checkpoint(options.checkpoint);
+  if (is_classifier(checkpoint)) {
+    base::require(options.mode != "decode", "[forward] a classifier has no --mode decode; leave it out");
+    return forward_classifier({.model = options.model,
+                               .checkpoint = options.checkpoint,
+                               .input = options.input,
+                               .output = options.output,
+                               .reference = options.mode == "reference",
+                               .features = options.hidden_states},
+                              checkpoint, options.json);
   }
   const Sequences sequences = read_input_ids(options.input);
-  const auto checkpoint = checkpoint::Checkpoint::open(options.checkpoint);
   std::string input = options.mode;
   for (const auto& ids : sequences) input += fmt::format("; {}", fmt::join(ids, ","));
   Ranks::require_same({{"--mode and --input", input}});
@@ -163,7 +164,9 @@ Command forward_command() {
               "hidden_states.N [B, S, E]: 0 is the input of layer 0, N the output of layer N-1 with the residual\n"
               "added, before the final norm.\n"
               "Or IN holds pixel_values [N, C, H, W], normalised, for an image classifier: OUT gets logits\n"
-              "[N, classes] and, with --hidden-states, what each block gives, images as [N, H, W, C].\n\n"
+              "[N, classes] and, with --hidden-states, what each block gives, images as [N, H, W, C].\n"
+              "Or input_ids [N, S] and, if not all ones and zeros, attention_mask and token_type_ids for a classifier\n"
+              "of texts: hidden_states.0 are its embeddings, N what layer N-1 gives.\n\n"
               "Examples:\n"
               "  tessera forward demo --input ids.safetensors --output logits.safetensors\n"
               "  tessera forward demo --input ids.safetensors --output out.safetensors --mode decode\n"

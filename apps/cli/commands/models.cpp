@@ -10,9 +10,9 @@
 #include "apps/cli/exit_code.hpp"
 #include "apps/cli/json_output.hpp"
 #include "apps/cli/standard_streams.hpp"
+#include "tessera/models/classifier.hpp"
 #include "tessera/models/family.hpp"
 #include "tessera/models/load.hpp"
-#include "tessera/models/vision.hpp"
 
 namespace tessera::cli {
 namespace {
@@ -28,11 +28,11 @@ struct Entry {
 
 /// The family of a configuration, and its size.
 std::pair<std::string, std::int64_t> describe(const checkpoint::Checkpoint& checkpoint) {
-  const models::VisionFamily* const vision = models::vision_family_of(checkpoint);
+  const models::ClassifierFamily* const vision = models::classifier_family_of(checkpoint);
   if (vision == nullptr)
     return {std::string(models::family_of(checkpoint).name), models::configure(checkpoint).parameters()};
   const auto device = runtime::MeshDevice::open({.mode = runtime::RunMode::RECORD});
-  const auto model = models::load_image_classifier(device, checkpoint, {.random_seed = 0});
+  const auto model = models::load_classifier(device, checkpoint, {.random_seed = 0});
   return {std::string(vision->name), model->info().parameters};
 }
 
@@ -41,7 +41,7 @@ std::map<std::string, Entry> all_entries() {
   std::map<std::string, Entry> entries;
   for (const models::Family& family : models::families())
     entries[std::string(family.name)].architectures.emplace_back(family.architecture);
-  for (const models::VisionFamily& family : models::vision_families())
+  for (const models::ClassifierFamily& family : models::classifier_families())
     entries[std::string(family.name)].architectures.emplace_back(family.architecture);
   std::error_code error;
   for (const auto& file : std::filesystem::directory_iterator(TESSERA_CONFIGS, error)) {

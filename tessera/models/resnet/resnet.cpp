@@ -79,7 +79,7 @@ bool is_hugging_face(const Checkpoint& checkpoint) {
   return !architectures.empty() && architectures.front() == kArchitecture;
 }
 
-std::unique_ptr<nn::VisionModel> load_resnet(const VisionMaterial& material) {
+std::unique_ptr<nn::ClassifierModel> load_resnet(const ClassifierMaterial& material) {
   const Checkpoint& checkpoint = material.checkpoint;
   const bool hugging_face = is_hugging_face(checkpoint);
   const nn::ResNetConfig config =
@@ -145,7 +145,7 @@ nn::ResNetConfig configure_torchvision_resnet(const Checkpoint& checkpoint) {
   return resnet;
 }
 
-VisionFamily resnet_family() {
+ClassifierFamily resnet_family() {
   return {.name = "resnet", .architecture = kArchitecture, .recognises = is_torchvision, .load = load_resnet};
 }
 

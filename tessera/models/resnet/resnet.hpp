@@ -1,13 +1,13 @@
 #pragma once
 
-#include "tessera/models/vision.hpp"
+#include "tessera/models/classifier.hpp"
 #include "tessera/nn/vision/resnet_config.hpp"
 
 namespace tessera::models {
 
 /// ResNet under Hugging Face's names, by config.json, and under torchvision's, by the tensors' names and shapes: their
 /// files come without a configuration.
-VisionFamily resnet_family();
+ClassifierFamily resnet_family();
 
 /// What a config.json of ResNetForImageClassification says. Throws InvalidArgument for impossible values, Unsupported
 /// for activations that are not built.

@@ -1,12 +1,12 @@
 #pragma once
 
-#include "tessera/models/vision.hpp"
+#include "tessera/models/classifier.hpp"
 #include "tessera/nn/vision/vit_config.hpp"
 
 namespace tessera::models {
 
 /// Vision transformers: Hugging Face's ViTForImageClassification.
-VisionFamily vit_family();
+ClassifierFamily vit_family();
 
 /// What a config.json says. Throws InvalidArgument for impossible values, Unsupported for activations that are not
 /// built.

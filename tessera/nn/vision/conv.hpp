@@ -21,7 +21,7 @@ struct Conv {
                      const Tensor& residual = {}) const {
     const ops::Conv2dOptions options{.in_channels = in_channels,
                                      .out_channels = out_channels,
-                                     .batch_size = x.images,
+                                     .batch_size = x.items,
                                      .input_height = x.height(),
                                      .input_width = x.width(),
                                      .kernel_size = kernel_size,
@@ -33,7 +33,7 @@ struct Conv {
                                      .activation = activation,
                                      .dtype = dtype};
     const ops::Extent2d output = options.window().output();
-    return {ops::conv2d(x.rows, weight, options), x.images, {output.height, output.width}};
+    return {ops::conv2d(x.rows, weight, options), x.items, {output.height, output.width}};
   }
 };
 

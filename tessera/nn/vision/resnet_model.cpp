@@ -20,12 +20,12 @@ std::int64_t strided(std::int64_t size, std::int64_t stride) {
 }
 
 /// Parameters of the checkpoint and floating-point operations of an image.
-void count_work(const ResNetConfig& config, ImageClassifierInfo& info) {
+void count_work(const ResNetConfig& config, ClassifierInfo& info) {
   std::int64_t size = strided(config.image_size, kStemStride);
   const auto count = [&info](const ResNetConv& conv, std::int64_t pixels) {
     const std::int64_t weights = conv.out_channels * conv.in_channels / conv.groups * conv.kernel * conv.kernel;
     info.parameters += weights + 4 * conv.out_channels; // with the batch norm's
-    info.flops_of_image += 2 * weights * pixels;
+    info.flops_of_item += 2 * weights * pixels;
   };
   count({config.channels, config.stem_channels, kStemKernel}, size * size);
   size = strided(size, 2);
@@ -42,11 +42,11 @@ void count_work(const ResNetConfig& config, ImageClassifierInfo& info) {
     }
   }
   info.parameters += config.classes * (config.hidden_sizes.back() + 1);
-  info.flops_of_image += 2 * config.classes * config.hidden_sizes.back();
+  info.flops_of_item += 2 * config.classes * config.hidden_sizes.back();
 }
 
-ImageClassifierInfo info_of(const ResNetConfig& config) {
-  ImageClassifierInfo info{
+ClassifierInfo info_of(const ResNetConfig& config) {
+  ClassifierInfo info{
       .family = "resnet", .channels = config.channels, .image_size = config.image_size, .classes = config.classes};
   count_work(config, info);
   return info;
@@ -85,12 +85,12 @@ ResNetModel::ResNetModel(std::shared_ptr<runtime::MeshDevice> device, const ResN
                                              .use_transpose_as_fold = true,
                                              .dtype = activation()});
     return conv.forward({folded,
-                         x.images,
+                         x.items,
                          {(x.height() + 2 * kStemPadding) / kStemStride, (x.width() + 2 * kStemPadding) / kStemStride}},
                         config_.activation, activation());
   });
   append("maxpool", [](const FeatureMap& x) {
-    const ops::Pool2dOptions options{.batch_size = x.images,
+    const ops::Pool2dOptions options{.batch_size = x.items,
                                      .input_height = x.height(),
                                      .input_width = x.width(),
                                      .channels = x.rows.shape()[-1],
@@ -98,11 +98,11 @@ ResNetModel::ResNetModel(std::shared_ptr<runtime::MeshDevice> device, const ResN
                                      .stride = {2, 2},
                                      .padding = {1, 1}};
     const ops::Extent2d output = options.window().output();
-    return FeatureMap{ops::max_pool2d(x.rows, options), x.images, {output.height, output.width}};
+    return FeatureMap{ops::max_pool2d(x.rows, options), x.items, {output.height, output.width}};
   });
   append_blocks(names, weights);
   append("avgpool", [](const FeatureMap& x) {
-    return FeatureMap{ops::global_avg_pool2d(x.rows, {.batch_size = x.images}), x.images, {}};
+    return FeatureMap{ops::global_avg_pool2d(x.rows, {.batch_size = x.items}), x.items, {}};
   });
   const std::int64_t width = config.hidden_sizes.back();
   const Linear classifier{
@@ -113,7 +113,7 @@ ResNetModel::ResNetModel(std::shared_ptr<runtime::MeshDevice> device, const ResN
   append("classifier", [classifier](const FeatureMap& x) {
     // Logits stay in fp32: little memory, and classes of nearly equal score stay apart.
     const Tensor logits = ops::linear(x.rows, classifier.weight, {.bias = classifier.bias, .dtype = DataType::FLOAT32});
-    return FeatureMap{logits, x.images, {}};
+    return FeatureMap{logits, x.items, {}};
   });
   keep(weights);
 }

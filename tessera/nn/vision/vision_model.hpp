@@ -1,78 +1,17 @@
 #pragma once
 
-#include <functional>
-#include <memory>
-#include <string>
-#include <vector>
-
-#include "tessera/nn/precision.hpp"
-#include "tessera/nn/vision/image_classifier.hpp"
-#include "tessera/nn/weights.hpp"
-#include "tessera/runtime/mesh_device.hpp"
-#include "tessera/tensor/mesh.hpp"
+#include "tessera/nn/classifier/classifier_model.hpp"
 
 namespace tessera::nn {
 
-/// Images on their way through a model, each chip with its share of them: the rows of an image one after the other,
-/// pixels or tokens.
-struct FeatureMap {
-  Tensor rows;                       ///< [1, 1, N * rows of an image, C]; of pixel values [N, C, H, W] in ROW_MAJOR
-  std::int64_t images = 1;           ///< N, of one chip
-  std::vector<std::int64_t> extents; ///< of an image's rows: {H, W}, {tokens} or {}
-
-  std::int64_t height() const { return extents.at(0); }
-  std::int64_t width() const { return extents.at(1); }
-};
-
-/// An image classifier on a mesh: a chain of named blocks. Every chip holds all weights and takes its share of the
-/// images: data parallel. A family's model appends its blocks.
-class VisionModel : public ImageClassifier {
+/// A classifier of images [N, C, H, W].
+class VisionModel : public ClassifierModel {
  public:
-  const ImageClassifierInfo& info() const override { return info_; }
-  HostTensor forward(const HostTensor& pixel_values, VisionFeatures* features) override;
-  const std::vector<VisionModule>& modules() const override { return modules_; }
-  HostTensor run_module(std::string_view name, const HostTensor& x) override;
-
-  /// The forward pass on the device, without reading back: what record mode and traces run. Logits [1, 1, N, classes].
-  FeatureMap forward(FeatureMap pixel_values);
-  /// pixel_values [N, C, H, W] on the device; N is rounded up to a multiple of the chips by zero images.
-  FeatureMap upload(const HostTensor& pixel_values);
-  /// Memory for so many images on each chip, not initialised.
-  FeatureMap allocate_pixels(std::int64_t images_of_chip, std::int64_t height, std::int64_t width) const;
-  /// The same into memory that is there, of at least as many images; those beyond are zeros.
-  void write_pixels(const FeatureMap& pixels, const HostTensor& pixel_values) const;
-  /// The first `images` images of all chips.
-  HostTensor read(const FeatureMap& features, std::int64_t images) const;
-  /// The same without waiting, its rows in a matrix.
-  tensor::Read<HostTensor> begin_read(const FeatureMap& features, std::int64_t images) const;
-  /// Images that a chip takes of so many.
-  std::int64_t images_of_chip(std::int64_t images) const { return div_up(images, device_->chips()); }
-
-  runtime::MeshDevice& device() { return *device_; }
-  const std::shared_ptr<runtime::MeshDevice>& shared_device() const { return device_; }
-  const Precision& precision() const { return precision_; }
-  const std::vector<Tensor>& weights() const { return weights_; }
+  FeatureMap allocate_inputs(std::int64_t items_of_chip, std::span<const std::int64_t> extents) const override;
+  void write_inputs(const FeatureMap& memory, const HostTensor& inputs) const override;
 
  protected:
-  using Forward = std::function<FeatureMap(const FeatureMap&)>;
-
-  VisionModel(std::shared_ptr<runtime::MeshDevice> device, Precision precision, ImageClassifierInfo info);
-  /// The name of the latest block, "pixel_values" before the first.
-  const std::string& latest() const { return latest_; }
-  void append(std::string name, Forward forward);
-  /// A piece of the block to come, for run_module alone.
-  void add_piece(std::string name, std::string input, Forward forward);
-  void keep(const WeightLoader& weights) { weights_ = weights.loaded(); }
-  DataType activation() const { return precision_.activation; }
-
- private:
-  std::shared_ptr<runtime::MeshDevice> device_;
-  Precision precision_;
-  ImageClassifierInfo info_;
-  std::vector<VisionModule> modules_;
-  std::vector<Forward> forwards_; ///< of modules_
-  std::string latest_ = "pixel_values";
-  std::vector<Tensor> weights_;
+  using ClassifierModel::ClassifierModel;
 };
 
 } // namespace tessera::nn

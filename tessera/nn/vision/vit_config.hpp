@@ -2,7 +2,7 @@
 
 #include <cstdint>
 
-#include "tessera/ops/eltwise/activation.hpp"
+#include "tessera/nn/classifier/encoder_layer.hpp"
 
 namespace tessera::nn {
 
@@ -10,16 +10,11 @@ namespace tessera::nn {
 /// learned positions, layers with a norm before attention and MLP, a classifier on the class token.
 struct VitConfig {
   std::int64_t layers = 12;
-  std::int64_t hidden_size = 768; ///< E
-  std::int64_t heads = 12;
-  std::int64_t mlp_hidden = 3072; ///< F
+  EncoderConfig encoder;
   std::int64_t channels = 3;
   std::int64_t image_size = 224;
   std::int64_t patch_size = 16;
   std::int64_t classes = 1000;
-  bool qkv_bias = true;
-  ops::Activation activation = ops::Activation::GELU;
-  float norm_eps = 1e-12F;
 
   std::int64_t patches() const { return (image_size / patch_size) * (image_size / patch_size); }
   std::int64_t tokens() const { return patches() + 1; }

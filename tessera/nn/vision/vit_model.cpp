@@ -1,47 +1,29 @@
 #include "tessera/nn/vision/vit_model.hpp"
 
-#include <cmath>
-
 #include "tessera/ops/conv/conv_weights.hpp"
 #include "tessera/ops/data_movement/concat.hpp"
 #include "tessera/ops/data_movement/fold.hpp"
 #include "tessera/ops/data_movement/slice.hpp"
 #include "tessera/ops/eltwise/binary.hpp"
 #include "tessera/ops/matmul/linear.hpp"
-#include "tessera/ops/normalization/layer_norm.hpp"
-#include "tessera/ops/transformer/attention.hpp"
-#include "tessera/ops/transformer/heads.hpp"
 
 namespace tessera::nn {
 namespace {
 
-ImageClassifierInfo info_of(const VitConfig& config) {
-  const std::int64_t e = config.hidden_size;
+ClassifierInfo info_of(const VitConfig& config) {
+  const std::int64_t e = config.encoder.hidden_size;
   const std::int64_t s = config.tokens();
   const std::int64_t patch = config.channels * config.patch_size * config.patch_size;
-  const std::int64_t of_layer = 4 * e * e + 2 * e * config.mlp_hidden;
-  const std::int64_t vectors = config.layers * (9 * e + config.mlp_hidden + (config.qkv_bias ? 0 : -3 * e)) + 4 * e;
-  return {.family = "vit",
-          .channels = config.channels,
-          .image_size = config.image_size,
-          .any_image_size = false,
-          .classes = config.classes,
-          .parameters = config.layers * of_layer + vectors + e * (patch + s) + config.classes * (e + 1),
-          .flops_of_image =
-              2 * (config.patches() * e * patch + config.layers * (s * of_layer + 2 * s * s * e) + config.classes * e)};
-}
-
-/// Vectors 1 x N one behind the other.
-HostRows join_vectors(const std::vector<HostRows>& parts) {
-  std::int64_t columns = 0;
-  for (const HostRows& part : parts) columns += part.columns;
-  if (!parts.front().read) return {.rows = 1, .columns = columns};
-  tensor::HostTensor joined{{1, columns}, {}};
-  for (const HostRows& part : parts) {
-    joined.data.resize(joined.data.size() + static_cast<std::size_t>(part.columns));
-    part.read(0, 0, part.columns, joined.data.data() + std::ssize(joined.data) - part.columns);
-  }
-  return tensor::rows_of(std::move(joined));
+  return {
+      .family = "vit",
+      .channels = config.channels,
+      .image_size = config.image_size,
+      .any_image_size = false,
+      .classes = config.classes,
+      .parameters = config.layers * config.encoder.parameters() + 4 * e + e * (patch + s) + config.classes * (e + 1),
+      .flops_of_item =
+          2 * (config.patches() * e * patch + config.classes * e +
+               config.layers * (s * config.encoder.macs_of_token() + config.encoder.macs_of_attention(s)))};
 }
 
 /// A vector as so many rows, one behind the other.
@@ -58,70 +40,41 @@ HostRows as_rows(const HostRows& vector, std::int64_t rows) {
 
 VitModel::VitModel(std::shared_ptr<runtime::MeshDevice> device, const VitConfig& config, const WeightLoader& weights,
                    const Precision& precision)
-    : VisionModel(std::move(device), precision, info_of(config)), config_(config) {
+    : VisionModel(std::move(device), precision, info_of(config)), config_(config), encoder_(config.encoder, precision) {
   const runtime::MemoryKindScope kind(this->device(), runtime::MemoryKind::WEIGHTS);
   append_embeddings(weights);
   for (std::int64_t i = 0; i < config.layers; ++i) append_layer(fmt::format("layer.{}", i), load_layer(weights, i));
-  append("layernorm", [this, norm = load_norm(weights, "vit.layernorm")](const FeatureMap& x) {
-    return with_rows(x, normalize(x.rows, norm));
+  append("layernorm", [this, norm = encoder_.load_norm(weights, "vit.layernorm")](const FeatureMap& x) {
+    return x.with_rows(encoder_.normalize(x.rows, norm));
   });
-  const Linear classifier = load_linear(weights, "classifier", config.classes, config.hidden_size, precision.lm_head);
+  const Linear classifier =
+      encoder_.load_linear(weights, "classifier", config.classes, config.encoder.hidden_size, precision.lm_head);
   append("classifier", [this, classifier](const FeatureMap& x) {
-    const Tensor tokens = ops::slice_rows(x.rows, 0, x.images * config_.tokens(), config_.tokens());
+    const Tensor tokens = ops::slice_rows(x.rows, 0, x.items * config_.tokens(), config_.tokens());
     // Logits stay in fp32: little memory, and classes of nearly equal score stay apart.
     const Tensor logits = ops::linear(tokens, classifier.weight, {.bias = classifier.bias, .dtype = DataType::FLOAT32});
-    return FeatureMap{logits, x.images, {}};
+    return FeatureMap{logits, x.items, {}};
   });
   keep(weights);
 }
 
-VitModel::LayerNorm VitModel::load_norm(const WeightLoader& weights, const std::string& name) const {
-  const auto vector = [&](const std::string& part) {
-    return weights.vector(weights.rows(name + part, 1, config_.hidden_size), precision().norm, name + part,
-                          weights.replicated());
-  };
-  return {vector(".weight"), vector(".bias")};
-}
-
-Linear VitModel::load_linear(const WeightLoader& weights, const std::string& name, std::int64_t outputs,
-                             std::int64_t inputs, DataType dtype) const {
-  return {
-      weights.matmul_weight(weights.rows(name + ".weight", outputs, inputs), dtype, name + ".weight",
-                            weights.replicated()),
-      weights.vector(weights.rows(name + ".bias", 1, outputs), precision().norm, name + ".bias", weights.replicated())};
-}
-
-Linear VitModel::load_qkv(const WeightLoader& weights, const std::string& prefix, DataType dtype) const {
-  std::vector<HostRows> matrices;
-  std::vector<HostRows> biases;
-  for (const char* part : {"query", "key", "value"}) {
-    matrices.push_back(weights.rows(prefix + part + ".weight", config_.hidden_size, config_.hidden_size));
-    if (config_.qkv_bias) biases.push_back(weights.rows(prefix + part + ".bias", 1, config_.hidden_size));
-  }
-  Linear qkv{.weight = weights.matmul_weight(concat_rows(std::move(matrices)), dtype, prefix + "qkv.weight",
-                                             weights.replicated())};
-  if (config_.qkv_bias)
-    qkv.bias = weights.vector(join_vectors(biases), precision().norm, prefix + "qkv.bias", weights.replicated());
-  return qkv;
-}
-
-VitModel::Layer VitModel::load_layer(const WeightLoader& weights, std::int64_t number) const {
-  const LayerPrecision& formats = precision().of_layer(number);
+EncoderLayer VitModel::load_layer(const WeightLoader& weights, std::int64_t number) const {
   const std::string prefix = fmt::format("vit.encoder.layer.{}.", number);
-  const std::int64_t width = config_.hidden_size;
-  return {.norm_before = load_norm(weights, prefix + "layernorm_before"),
-          .qkv = load_qkv(weights, prefix + "attention.attention.", formats.wqkv),
-          .output = load_linear(weights, prefix + "attention.output.dense", width, width, formats.wo),
-          .norm_after = load_norm(weights, prefix + "layernorm_after"),
-          .up = load_linear(weights, prefix + "intermediate.dense", config_.mlp_hidden, width, formats.ff1_3),
-          .down = load_linear(weights, prefix + "output.dense", width, config_.mlp_hidden, formats.ff2)};
+  return encoder_.load_layer(weights,
+                             {.attention_norm = prefix + "layernorm_before",
+                              .qkv = prefix + "attention.attention.",
+                              .output = prefix + "attention.output.dense",
+                              .mlp_norm = prefix + "layernorm_after",
+                              .up = prefix + "intermediate.dense",
+                              .down = prefix + "output.dense"},
+                             number);
 }
 
 void VitModel::append_embeddings(const WeightLoader& weights) {
   const std::string prefix = "vit.embeddings.";
   const std::string projection = prefix + "patch_embeddings.projection";
   const std::int64_t size = config_.patch_size;
-  const std::int64_t width = config_.hidden_size;
+  const std::int64_t width = config_.encoder.hidden_size;
   const ops::Extent2d patch{size, size};
   const Linear project_patches{
       .weight = weights.matmul_weight(
@@ -137,45 +90,27 @@ void VitModel::append_embeddings(const WeightLoader& weights) {
       precision().norm, "position_embeddings", weights.replicated());
   append("embeddings", [this, project_patches, class_token, positions, patch](const FeatureMap& x) {
     const Tensor patches = ops::fold(x.rows, {.stride = patch, .use_transpose_as_fold = true, .dtype = activation()});
-    const Tensor tokens = ops::concat_rows(class_token, project(patches, project_patches), x.images);
-    return FeatureMap{ops::add(tokens, positions), x.images, {config_.tokens()}};
+    const Tensor tokens = ops::concat_rows(class_token, encoder_.project(patches, project_patches), x.items);
+    return FeatureMap{ops::add(tokens, positions), x.items, {config_.tokens()}};
   });
 }
 
-void VitModel::append_layer(const std::string& name, const Layer& layer) {
+void VitModel::append_layer(const std::string& name, const EncoderLayer& layer) {
   const std::string before = latest();
-  add_piece(name + ".layernorm_before", before,
-            [this, layer](const FeatureMap& x) { return with_rows(x, normalize(x.rows, layer.norm_before)); });
-  add_piece(name + ".attention", name + ".layernorm_before",
-            [this, layer](const FeatureMap& x) { return with_rows(x, attend(x.rows, layer, x.images)); });
-  add_piece(name + ".layernorm_after", before,
-            [this, layer](const FeatureMap& x) { return with_rows(x, normalize(x.rows, layer.norm_after)); });
-  add_piece(name + ".mlp", name + ".layernorm_after",
-            [this, layer](const FeatureMap& x) { return with_rows(x, feed_forward(x.rows, layer)); });
-  append(name, [this, layer](const FeatureMap& x) {
-    const Tensor attended = ops::add(x.rows, attend(normalize(x.rows, layer.norm_before), layer, x.images));
-    return with_rows(x, ops::add(attended, feed_forward(normalize(attended, layer.norm_after), layer)));
+  add_piece(name + ".layernorm_before", before, [this, layer](const FeatureMap& x) {
+    return x.with_rows(encoder_.normalize(x.rows, layer.attention_norm));
   });
-}
-
-Tensor VitModel::normalize(const Tensor& x, const LayerNorm& norm) const {
-  return ops::layer_norm(x, {.epsilon = config_.norm_eps, .weight = norm.weight, .bias = norm.bias});
-}
-
-Tensor VitModel::project(const Tensor& x, const Linear& linear, ops::Activation function) const {
-  return ops::linear(x, linear.weight, {.bias = linear.bias, .activation = function, .dtype = activation()});
-}
-
-Tensor VitModel::attend(const Tensor& x, const Layer& layer, std::int64_t images) const {
-  const auto [q, k, v] = ops::nlp_create_qkv_heads(
-      project(x, layer.qkv), {.num_heads = config_.heads, .num_kv_heads = config_.heads, .batch_size = images});
-  const float scale = 1.0F / std::sqrt(static_cast<float>(config_.hidden_size / config_.heads));
-  const Tensor attended = ops::scaled_dot_product_attention(q, k, v, {.scale = scale, .is_causal = false});
-  return project(ops::nlp_concat_heads(attended), layer.output);
-}
-
-Tensor VitModel::feed_forward(const Tensor& x, const Layer& layer) const {
-  return project(project(x, layer.up, config_.activation), layer.down);
+  add_piece(name + ".attention", name + ".layernorm_before",
+            [this, layer](const FeatureMap& x) { return x.with_rows(encoder_.attend(x.rows, layer, x.items)); });
+  add_piece(name + ".layernorm_after", before,
+            [this, layer](const FeatureMap& x) { return x.with_rows(encoder_.normalize(x.rows, layer.mlp_norm)); });
+  add_piece(name + ".mlp", name + ".layernorm_after",
+            [this, layer](const FeatureMap& x) { return x.with_rows(encoder_.feed_forward(x.rows, layer)); });
+  append(name, [this, layer](const FeatureMap& x) {
+    const Tensor attended =
+        ops::add(x.rows, encoder_.attend(encoder_.normalize(x.rows, layer.attention_norm), layer, x.items));
+    return x.with_rows(ops::add(attended, encoder_.feed_forward(encoder_.normalize(attended, layer.mlp_norm), layer)));
+  });
 }
 
 } // namespace tessera::nn

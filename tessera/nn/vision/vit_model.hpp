@@ -3,7 +3,7 @@
 #include <memory>
 #include <string>
 
-#include "tessera/nn/linear.hpp"
+#include "tessera/nn/classifier/encoder_layer.hpp"
 #include "tessera/nn/vision/vision_model.hpp"
 #include "tessera/nn/vision/vit_config.hpp"
 
@@ -19,34 +19,12 @@ class VitModel final : public VisionModel {
            const Precision& precision);
 
  private:
-  struct LayerNorm {
-    Tensor weight; ///< [1, 1, 1, E]
-    Tensor bias;
-  };
-  struct Layer {
-    LayerNorm norm_before;
-    Linear qkv;
-    Linear output;
-    LayerNorm norm_after;
-    Linear up;
-    Linear down;
-  };
-
-  LayerNorm load_norm(const WeightLoader& weights, const std::string& name) const;
-  Linear load_linear(const WeightLoader& weights, const std::string& name, std::int64_t outputs, std::int64_t inputs,
-                     DataType dtype) const;
-  Linear load_qkv(const WeightLoader& weights, const std::string& prefix, DataType dtype) const;
-  Layer load_layer(const WeightLoader& weights, std::int64_t number) const;
+  EncoderLayer load_layer(const WeightLoader& weights, std::int64_t number) const;
   void append_embeddings(const WeightLoader& weights);
-  void append_layer(const std::string& name, const Layer& layer);
-
-  FeatureMap with_rows(const FeatureMap& x, Tensor rows) const { return {std::move(rows), x.images, x.extents}; }
-  Tensor normalize(const Tensor& x, const LayerNorm& norm) const;
-  Tensor attend(const Tensor& x, const Layer& layer, std::int64_t images) const;
-  Tensor feed_forward(const Tensor& x, const Layer& layer) const;
-  Tensor project(const Tensor& x, const Linear& linear, ops::Activation activation = ops::Activation::NONE) const;
+  void append_layer(const std::string& name, const EncoderLayer& layer);
 
   VitConfig config_;
+  Encoder encoder_;
 };
 
 } // namespace tessera::nn

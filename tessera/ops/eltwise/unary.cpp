@@ -10,6 +10,8 @@
 namespace tessera::ops {
 namespace {
 
+constexpr std::int64_t kTanhFlops = 4;
+
 /// function(count, x): works on x in place, with as much memory again behind x.
 template <typename Function>
 Tensor unary(std::string_view name, const Tensor& input, DataType dtype, const MemoryConfig& memory_config,
@@ -53,12 +55,18 @@ Tensor mul(const Tensor& input_tensor, float scalar) {
                });
 }
 
+Tensor tanh(const Tensor& input_tensor) {
+  require_tile("tanh", "input_tensor", input_tensor);
+  return unary("tanh", input_tensor, input_tensor.dtype(), input_tensor.memory_config(),
+               {{}, {.vector_flops = kTanhFlops * input_tensor.shape().volume()}},
+               [](std::int64_t count, float* x) { kernels::kernels().softcap(x, 1.0F, count, x); });
+}
+
 Tensor softcap(const Tensor& input_tensor, float cap) {
-  constexpr std::int64_t kFlops = 6;
   require_tile("softcap", "input_tensor", input_tensor);
   base::require(cap > 0.0F, "[softcap] cap must be positive; received {}", cap);
   return unary("softcap", input_tensor, input_tensor.dtype(), input_tensor.memory_config(),
-               {{{"cap", double{cap}}}, {.vector_flops = kFlops * input_tensor.shape().volume()}},
+               {{{"cap", double{cap}}}, {.vector_flops = (kTanhFlops + 2) * input_tensor.shape().volume()}},
                [cap](std::int64_t count, float* x) { kernels::kernels().softcap(x, cap, count, x); });
 }
 

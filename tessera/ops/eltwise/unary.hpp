@@ -21,6 +21,9 @@ Tensor gelu(const Tensor& input_tensor, const GeluOptions& options = {});
 /// Each element times a number, TILE layout, in fp32, rounded once: TT-NN's multiply by a scalar.
 Tensor mul(const Tensor& input_tensor, float scalar);
 
+/// tanh(x) of each element, TILE layout, in fp32, rounded once.
+Tensor tanh(const Tensor& input_tensor);
+
 /// cap * tanh(x / cap) of each element, which keeps it within -cap .. cap, TILE layout, in fp32, rounded once. In TT-NN
 /// a chain of multiply, tanh and multiply. Throws InvalidArgument unless cap is positive.
 Tensor softcap(const Tensor& input_tensor, float cap);

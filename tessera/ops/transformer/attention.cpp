@@ -12,14 +12,26 @@ std::int64_t causal_pairs(std::int64_t length, std::int64_t window_size) {
   return window_size * (window_size + 1) / 2 + (length - window_size) * window_size;
 }
 
-/// `capacity`: keys in whole tiles.
-AttentionRule rule_of(std::string_view op, const AttentionOptions& options, std::int64_t heads, std::int64_t capacity) {
+/// `capacity`: keys in whole tiles; `heads` of each of the sequences.
+AttentionRule rule_of(std::string_view op, const AttentionOptions& options, std::int64_t sequences, std::int64_t heads,
+                      std::int64_t capacity) {
   AttentionRule rule{.scale = options.scale,
                      .softcap = options.softcap,
                      .sliding_window_size = options.sliding_window_size,
                      .is_causal = options.is_causal};
-  const Tensor& bias = options.key_bias;
+  const Tensor& mask = options.attn_mask;
+  const Tensor& bias = mask.defined() ? mask : options.key_bias;
   if (!bias.defined()) return rule;
+  if (mask.defined()) {
+    base::require(!options.key_bias.defined() && !options.is_causal,
+                  "[{}] attn_mask stands alone: is_causal must be false and key_bias none", op);
+    base::require(mask.dtype() == DataType::FLOAT32 && mask.layout() == Layout::ROW_MAJOR &&
+                      mask.shape() == Shape{sequences, 1, 1, mask.shape()[-1]} && mask.shape()[-1] >= capacity,
+                  "[{}] attn_mask must be FLOAT32 in ROW_MAJOR, [{}, 1, 1, {} or more]; received {}", op, sequences,
+                  capacity, to_string(mask.spec()));
+    rule.key_bias = {mask.view(), mask.shape()[-1], heads};
+    return rule;
+  }
   base::require(bias.dtype() == DataType::FLOAT32 && bias.layout() == Layout::ROW_MAJOR &&
                     bias.shape() == Shape{1, 1, heads, bias.shape()[-1]} && bias.shape()[-1] >= capacity,
                 "[{}] key_bias must be FLOAT32 in ROW_MAJOR, [1, 1, {}, {} or more]; received {}", op, heads, capacity,
@@ -83,7 +95,8 @@ Tensor scaled_dot_product_attention(const Tensor& q, const Tensor& k, const Tens
   require_tile(kName, "q", q);
   require_tile(kName, "k", k);
   require_tile(kName, "v", v);
-  require_same_device(kName, {{"q", q}, {"k", k}, {"v", v}, {"key_bias", options.key_bias}});
+  require_same_device(kName,
+                      {{"q", q}, {"k", k}, {"v", v}, {"key_bias", options.key_bias}, {"attn_mask", options.attn_mask}});
   base::require(q.shape().rank() == 4 && k.shape().rank() == 4,
                 "[{}] q [B, Hq, S, D] and k [B, Hkv, S, D] are required; received {} and {}", kName, q.shape(),
                 k.shape());
@@ -112,10 +125,14 @@ Tensor scaled_dot_product_attention(const Tensor& q, const Tensor& k, const Tens
                          .length = length,
                          .head_dim = head_dim,
                          .threads = device.queue().threads(),
-                         .rule = rule_of(kName, options, heads, round_up(length, kTileHeight))};
+                         .rule = rule_of(kName, options, sequences, heads, round_up(length, kTileHeight))};
   AttentionStages stages = fit_bf16(q, k, v) ? prefill_in_bf16(work) : prefill_in_fp32(work);
   launch(device, {.name = kName, .stages = std::move(stages.stages), .scratch_bytes = stages.scratch_bytes},
-         {{"input_tensor_q", q}, {"input_tensor_k", k}, {"input_tensor_v", v}, {"key_bias", options.key_bias}},
+         {{"input_tensor_q", q},
+          {"input_tensor_k", k},
+          {"input_tensor_v", v},
+          {"key_bias", options.key_bias},
+          {"attn_mask", options.attn_mask}},
          {{"output", output}}, [&] {
            const std::int64_t pairs =
                options.is_causal ? causal_pairs(length, options.sliding_window_size) : length * length;
@@ -147,6 +164,7 @@ Tensor paged_scaled_dot_product_attention_decode(const Tensor& q, const Tensor& 
   const std::int64_t blocks = k_cache.shape()[0];
   const std::int64_t block_size = k_cache.shape()[2];
   check_heads(kName, heads, kv_heads, options);
+  base::require(!options.attn_mask.defined(), "[{}] attn_mask must be none: cur_pos says which keys there are", kName);
   require_shape(kName, "k_cache", k_cache, {k_cache.shape()[0], kv_heads, block_size, head_dim});
   require_shape(kName, "v_cache", v_cache, k_cache.shape());
   require_integers(kName, "cur_pos", cur_pos, {users});
@@ -173,7 +191,7 @@ Tensor paged_scaled_dot_product_attention_decode(const Tensor& q, const Tensor& 
                         .block_size = block_size,
                         .table_width = page_table.shape()[1],
                         .threads = device.queue().threads(),
-                        .rule = rule_of(kName, options, heads, page_table.shape()[1] * block_size)};
+                        .rule = rule_of(kName, options, 1, heads, page_table.shape()[1] * block_size)};
   AttentionStages stages = fit_bf16(q, k_cache, v_cache) ? decode_in_bf16(work) : decode_in_fp32(work);
   launch(device, {.name = kName, .stages = std::move(stages.stages), .scratch_bytes = stages.scratch_bytes},
          {{"input_tensor_q", q},

@@ -15,6 +15,10 @@ struct AttentionOptions {
   /// [1, 1, Hq, positions] FLOAT32 in ROW_MAJOR, positions in whole tiles: what a head adds to the scores of each key
   /// (Press et al., "Train Short, Test Long: Attention with Linear Biases"). None: nothing.
   Tensor key_bias = {};
+  /// scaled_dot_product_attention only, not causal: [B, 1, 1, positions] FLOAT32 in ROW_MAJOR, positions in whole
+  /// tiles: what all queries of a sequence add to the scores of each key, a large negative number for padding. TT-NN's
+  /// mask of S equal rows. None: nothing.
+  Tensor attn_mask = {};
   /// scaled_dot_product_attention only: a position attends to none after itself. Else to all, and there is no window.
   bool is_causal = true;
 };

@@ -11,15 +11,16 @@
 
 namespace tessera::ops {
 
-/// AttentionOptions::key_bias.
+/// AttentionOptions::key_bias or attn_mask.
 struct KeyBias {
   DeviceView table;
   std::int64_t positions = 0; ///< 0: none
+  std::int64_t heads = 1;     ///< that share a row of the table
 
   explicit operator bool() const { return positions > 0; }
   /// What a query head adds to key `key` and those behind it.
   const float* at(std::int64_t chip, std::int64_t head, std::int64_t key) const {
-    return table.elements<float>(chip) + head * positions + key;
+    return table.elements<float>(chip) + head / heads * positions + key;
   }
 };
 

@@ -23,7 +23,7 @@ std::unique_ptr<nn::CausalLM> open(const checkpoint::Checkpoint&, const Referenc
   refuse();
 }
 
-std::unique_ptr<nn::ImageClassifier> open_image_classifier(const checkpoint::Checkpoint&, int) {
+std::unique_ptr<nn::Classifier> open_classifier(const checkpoint::Checkpoint&, int) {
   refuse();
 }
 

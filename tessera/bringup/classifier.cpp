@@ -1,4 +1,4 @@
-#include "tessera/bringup/vision.hpp"
+#include "tessera/bringup/classifier.hpp"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -17,35 +17,35 @@
 namespace tessera::bringup {
 namespace {
 
+using nn::ClassifierModule;
+using nn::Features;
 using nn::HostTensor;
-using nn::VisionFeatures;
-using nn::VisionModule;
 
-constexpr std::int64_t kModuleImages = 2;
+constexpr std::int64_t kModuleItems = 2;
 
 /// Ends a run that the user wants to stop.
 struct Cancelled {};
 
-/// The first images of a batch.
-HostTensor first_images(const HostTensor& images, std::int64_t count) {
-  const std::int64_t kept = std::min(count, images.shape[0]);
-  HostTensor result{images.shape.with(0, kept), images.data};
+/// The first items of a batch.
+HostTensor first_items(const HostTensor& items, std::int64_t count) {
+  const std::int64_t kept = std::min(count, items.shape[0]);
+  HostTensor result{items.shape.with(0, kept), items.data};
   result.data.resize(static_cast<std::size_t>(result.shape.volume()));
   return result;
 }
 
-class VisionRun {
+class ClassifierRun {
  public:
-  VisionRun(const VisionInputs& inputs, const VisionOptions& options, Progress& progress)
+  ClassifierRun(const ClassifierInputs& inputs, const ClassifierOptions& options, Progress& progress)
       : inputs_(inputs),
         options_(options),
         progress_(progress),
-        limits_(vision_thresholds_for(options.precision)),
-        few_(first_images(inputs.pixel_values, kModuleImages)) {}
+        limits_(classifier_thresholds_for(options.precision)),
+        few_(first_items(inputs.items, kModuleItems)) {}
 
   /// Both models are what they are said to be, and the reference's values can be compared with.
   std::vector<Row> baseline() {
-    const VisionFeatures& expected = reference_features();
+    const Features& expected = reference_features();
     Row row{.module = "reference"};
     std::int64_t finite = 0;
     for (const auto& [name, feature] : expected)
@@ -54,7 +54,7 @@ class VisionRun {
                    {"finite_features", static_cast<double>(finite),
                     Bound{Bound::Kind::AT_LEAST, static_cast<double>(expected.size())}}};
     settle(row);
-    if (!row.passed) row.advice = "the reference overflows on these images: are the pixel values normalised?";
+    if (!row.passed) row.advice = "the reference overflows on these items: are pixel values normalised?";
     Row modules{.module = "modules"};
     std::int64_t equal = 0;
     const auto& ours = inputs_.device.modules();
@@ -72,15 +72,15 @@ class VisionRun {
   std::vector<Row> modules(bool blocks) {
     std::vector<Row> rows;
     std::map<std::string, HostTensor> pieces; // the reference's, as inputs of the pieces behind them
-    for (const VisionModule& module : inputs_.reference.modules()) {
+    for (const ClassifierModule& module : inputs_.reference.modules()) {
       if (module.is_block && !blocks) continue;
       if (!module.is_block && blocks) continue;
       advance(static_cast<double>(rows.size()) / static_cast<double>(inputs_.reference.modules().size()), module.name);
       const auto piece = pieces.find(module.input);
       const HostTensor& input = piece != pieces.end() ? piece->second : reference_features().at(module.input);
-      const HostTensor expected =
-          module.is_block ? reference_features().at(module.name) : inputs_.reference.run_module(module.name, input);
-      rows.push_back(judge_tensor(module.name, expected, inputs_.device.run_module(module.name, input),
+      const HostTensor expected = module.is_block ? reference_features().at(module.name)
+                                                  : inputs_.reference.run_module(module.name, input, few_);
+      rows.push_back(judge_tensor(module.name, expected, inputs_.device.run_module(module.name, input, few_),
                                   blocks ? limits_.layer_pcc : limits_.module_pcc));
       advise(rows.back());
       if (!module.is_block) pieces.insert_or_assign(module.name, expected);
@@ -90,12 +90,12 @@ class VisionRun {
 
   /// The whole model: what each block gives when its input is the device's own, and the logits.
   std::vector<Row> full_model() {
-    const VisionFeatures& expected = reference_features();
-    VisionFeatures actual;
+    const Features& expected = reference_features();
+    Features actual;
     advance(0.0, "forward");
     const HostTensor logits = inputs_.device.forward(few_, &actual);
     std::vector<Row> rows;
-    for (const VisionModule& module : inputs_.reference.modules()) {
+    for (const ClassifierModule& module : inputs_.reference.modules()) {
       if (!module.is_block || expected.at(module.name).shape.rank() == 2) continue;
       rows.push_back(judge_tensor(module.name, expected.at(module.name), actual.at(module.name), limits_.hidden_pcc));
       advise(rows.back());
@@ -106,12 +106,12 @@ class VisionRun {
     return rows;
   }
 
-  /// Whether the same class comes first, over all images.
+  /// Whether the same class comes first, over all items.
   std::vector<Row> agreement() {
     advance(0.0, "reference");
-    const HostTensor expected = inputs_.reference.forward(inputs_.pixel_values, nullptr);
+    const HostTensor expected = inputs_.reference.forward(inputs_.items, nullptr);
     advance(0.5, "device");
-    const HostTensor actual = inputs_.device.forward(inputs_.pixel_values, nullptr);
+    const HostTensor actual = inputs_.device.forward(inputs_.items, nullptr);
     Row row = judge_logits("logits", {expected.data, actual.data}, expected.shape[-1], limits_, true);
     advise(row);
     if (inputs_.labels.empty()) return {row};
@@ -124,7 +124,7 @@ class VisionRun {
     };
     Row labels{.module = "labels"};
     labels.figures = {{"reference_top1_accuracy", accuracy(expected), {}}, {"top1_accuracy", accuracy(actual), {}}};
-    // As much as the agreement may cost, and one image that a tie decides.
+    // As much as the agreement may cost, and one item that a tie decides.
     const double lost = 1.0 - limits_.top1 + 1.0 / static_cast<double>(inputs_.labels.size());
     labels.figures[1].bound = Bound{Bound::Kind::AT_LEAST, labels.figures[0].value - lost};
     settle(labels);
@@ -136,7 +136,7 @@ class VisionRun {
   std::vector<Row> forms(const std::string& stage) {
     std::vector<Row> rows;
     HostTensor expected;
-    for (const VisionForm& form : inputs_.forms) {
+    for (const ClassifierForm& form : inputs_.forms) {
       if (form.stage != stage) continue;
       advance(0.0, form.name);
       if (expected.data.empty()) expected = inputs_.device.forward(few_, nullptr);
@@ -169,10 +169,10 @@ class VisionRun {
   void advise(Row& row) const {
     if (row.passed || !row.advice.empty()) return;
     row.advice = options_.precision == "full"
-                     ? "in fp32 little is left to precision: compare the module's weights, stride and padding"
+                     ? "in fp32 little is left to precision: compare the module's weights, and how it treats padding"
                      : "run with --precision full: if that passes, formats are at fault, raise them block by block";
   }
-  const VisionFeatures& reference_features() {
+  const Features& reference_features() {
     if (features_.empty()) {
       advance(0.0, "reference");
       inputs_.reference.forward(few_, &features_);
@@ -181,36 +181,36 @@ class VisionRun {
   }
   std::string last_block() const {
     std::string last;
-    for (const VisionModule& module : inputs_.reference.modules()) {
+    for (const ClassifierModule& module : inputs_.reference.modules()) {
       if (module.is_block) last = module.name;
     }
     return last;
   }
 
-  const VisionInputs& inputs_;
-  const VisionOptions& options_;
+  const ClassifierInputs& inputs_;
+  const ClassifierOptions& options_;
   Progress& progress_;
   Thresholds limits_;
   HostTensor few_;
-  VisionFeatures features_;
+  Features features_;
   ProgressState state_;
 };
 
-struct VisionStage {
+struct ClassifierStage {
   const char* name;
-  std::vector<Row> (*run)(VisionRun& run);
+  std::vector<Row> (*run)(ClassifierRun& run);
 };
-constexpr VisionStage kStages[] = {
-    {"baseline", [](VisionRun& run) { return run.baseline(); }},
-    {"operators", [](VisionRun& run) { return run.modules(false); }},
-    {"blocks", [](VisionRun& run) { return run.modules(true); }},
-    {"full-model", [](VisionRun& run) { return run.full_model(); }},
-    {"top-1-agreement", [](VisionRun& run) { return run.agreement(); }},
-    {"trace-and-queues", [](VisionRun& run) { return run.forms("trace-and-queues"); }},
-    {"data-parallel", [](VisionRun& run) { return run.forms("data-parallel"); }},
+constexpr ClassifierStage kStages[] = {
+    {"baseline", [](ClassifierRun& run) { return run.baseline(); }},
+    {"operators", [](ClassifierRun& run) { return run.modules(false); }},
+    {"blocks", [](ClassifierRun& run) { return run.modules(true); }},
+    {"full-model", [](ClassifierRun& run) { return run.full_model(); }},
+    {"top-1-agreement", [](ClassifierRun& run) { return run.agreement(); }},
+    {"trace-and-queues", [](ClassifierRun& run) { return run.forms("trace-and-queues"); }},
+    {"data-parallel", [](ClassifierRun& run) { return run.forms("data-parallel"); }},
 };
 
-StageResult run_stage(const VisionStage& stage, VisionRun& run) {
+StageResult run_stage(const ClassifierStage& stage, ClassifierRun& run) {
   StageResult result{.name = stage.name};
   const auto start = std::chrono::steady_clock::now();
   try {
@@ -231,39 +231,40 @@ StageResult run_stage(const VisionStage& stage, VisionRun& run) {
 
 } // namespace
 
-std::vector<std::string> vision_stage_names() {
+std::vector<std::string> classifier_stage_names() {
   std::vector<std::string> names;
-  for (const VisionStage& stage : kStages) names.emplace_back(stage.name);
+  for (const ClassifierStage& stage : kStages) names.emplace_back(stage.name);
   return names;
 }
 
-Report run_vision(const VisionInputs& inputs, const VisionOptions& options, Progress& progress) {
-  const std::vector<std::string> known = vision_stage_names();
+Report run_classifier(const ClassifierInputs& inputs, const ClassifierOptions& options, Progress& progress) {
+  const std::vector<std::string> known = classifier_stage_names();
   for (const std::string& name : options.stages) {
     base::require(std::find(known.begin(), known.end(), name) != known.end(),
-                  "[bringup] a stage of an image classifier must be one of {}; received {}", fmt::join(known, ", "),
-                  name);
+                  "[bringup] a stage of a classifier must be one of {}; received {}", fmt::join(known, ", "), name);
   }
-  base::require(inputs.pixel_values.shape.rank() == 4 && inputs.pixel_values.shape[0] > 0 &&
-                    (inputs.labels.empty() || std::ssize(inputs.labels) == inputs.pixel_values.shape[0]),
-                "[bringup] pixel_values [N, C, H, W] and a label for each or none are required; received {} and {}",
-                inputs.pixel_values.shape, inputs.labels.size());
-  const nn::ImageClassifierInfo& info = inputs.device.info();
+  base::require(inputs.items.shape.rank() > 1 && inputs.items.shape[0] > 0 &&
+                    (inputs.labels.empty() || std::ssize(inputs.labels) == inputs.items.shape[0]),
+                "[bringup] items [N, ...] and a label for each or none are required; received {} and {}",
+                inputs.items.shape, inputs.labels.size());
+  const nn::ClassifierInfo& info = inputs.device.info();
+  const bool images = info.input == nn::ClassifierInput::IMAGES;
   Report report;
-  report.facts = {{"model", fmt::format("{}, {} classes, images of {}x{}", info.family, info.classes, info.image_size,
-                                        info.image_size)},
+  report.facts = {{"model", fmt::format("{}, {} classes, {}", info.family, info.classes,
+                                        images ? fmt::format("images of {}x{}", info.image_size, info.image_size)
+                                               : fmt::format("texts of up to {} tokens", info.max_positions))},
                   {"device", fmt::format("{}, precision {}", options.board, options.precision)},
                   {"reference", "libtorch in fp32"},
-                  {"images", fmt::format("{}, {}", inputs.pixel_values.shape[0], inputs.image_source)}};
-  std::vector<VisionStage> stages;
-  for (const VisionStage& stage : kStages) {
+                  {images ? "images" : "texts", fmt::format("{}, {}", inputs.items.shape[0], inputs.source)}};
+  std::vector<ClassifierStage> stages;
+  for (const ClassifierStage& stage : kStages) {
     const bool wanted = options.stages.empty() ||
                         std::find(options.stages.begin(), options.stages.end(), stage.name) != options.stages.end();
     if (!wanted) continue;
     stages.push_back(stage);
     report.stages.push_back({.name = stage.name});
   }
-  VisionRun run(inputs, options, progress);
+  ClassifierRun run(inputs, options, progress);
   for (std::size_t i = 0; i < stages.size(); ++i) {
     run.begin(stages[i].name, i + 1, stages.size());
     try {

@@ -5,22 +5,21 @@
 #include <vector>
 
 #include "tessera/nn/causal_lm.hpp"
-#include "tessera/nn/vision/vision_model.hpp"
+#include "tessera/nn/classifier/classifier_model.hpp"
 #include "tessera/runtime/trace.hpp"
 
 namespace tessera::nn {
 
-/// Batches of images, one after the other through a model: by a captured trace, and with two command queues the next
-/// batch is written while the one before is computed. The logits are those of VisionModel::forward, bit for bit. It
+/// Batches of items, one after the other through a model: by a captured trace, and with two command queues the next
+/// batch is written while the one before is computed. The logits are those of ClassifierModel::forward, bit for bit. It
 /// holds a reference to the model.
-class ImageStream {
+class BatchStream {
  public:
-  /// Batches of up to `images` images of one size. Throws as VisionModel::allocate_pixels.
-  ImageStream(VisionModel& model, std::int64_t images, std::int64_t height, std::int64_t width,
-              const Execution& execution);
+  /// Batches of up to shape[0] items of the inputs' shape [N, ...]. Throws as ClassifierModel::allocate_inputs.
+  BatchStream(ClassifierModel& model, const Shape& shape, const Execution& execution);
 
-  /// Queues a batch [N, C, H, W]. Throws InvalidArgument for another size or more images.
-  void submit(const HostTensor& pixel_values);
+  /// Queues a batch. Throws InvalidArgument for items of another shape or more of them.
+  void submit(const HostTensor& inputs);
   /// The logits [N, classes] of the oldest batch that was not asked for yet; waits for it. REQUIRES: there is one.
   HostTensor next();
   /// Batches that can be under way at once: submit one more before the first is asked for.
@@ -29,7 +28,7 @@ class ImageStream {
  private:
   /// A batch's place on the device.
   struct Slot {
-    FeatureMap pixels;
+    FeatureMap inputs;
     FeatureMap logits;
     bool has_run = false; ///< with these shapes: what a capture needs
     runtime::Trace trace;
@@ -37,13 +36,13 @@ class ImageStream {
   };
   struct Pending {
     tensor::Read<HostTensor> logits;
-    std::int64_t images;
+    std::int64_t items;
   };
 
   void compute(Slot& slot);
 
-  VisionModel& model_;
-  std::int64_t images_;
+  ClassifierModel& model_;
+  Shape shape_;
   bool trace_;
   bool two_queues_;
   std::vector<Slot> slots_;

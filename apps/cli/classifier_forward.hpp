@@ -4,11 +4,12 @@
 
 #include "apps/cli/json_output.hpp"
 #include "apps/cli/model_options.hpp"
+#include "tessera/checkpoint/checkpoint.hpp"
 
 namespace tessera::cli {
 
-/// What `tessera forward` does with a file that holds pixel_values.
-struct ImageForwardOptions {
+/// What `tessera forward` does with a classifier.
+struct ClassifierForwardOptions {
   ModelOptions model;
   std::string checkpoint;
   std::string input;
@@ -17,9 +18,8 @@ struct ImageForwardOptions {
   bool features = false;  ///< what every block gives is written too
 };
 
-/// Whether a safetensors file holds pixel_values. Throws IoError when it cannot be read.
-bool holds_pixel_values(const std::string& path);
 /// Writes the logits, and the features if asked for; returns the program's exit code.
-int forward_images(const ImageForwardOptions& options, const JsonOutput& json);
+int forward_classifier(const ClassifierForwardOptions& options, const checkpoint::Checkpoint& checkpoint,
+                       const JsonOutput& json);
 
 } // namespace tessera::cli

@@ -7,41 +7,41 @@
 #include <vector>
 
 #include "tessera/bringup/bringup.hpp"
-#include "tessera/nn/vision/image_classifier.hpp"
+#include "tessera/nn/classifier/classifier.hpp"
 
 namespace tessera::bringup {
 
 /// The device's model in another form: by traces, on more chips. It must give the same bits.
-struct VisionForm {
+struct ClassifierForm {
   std::string stage; ///< "trace-and-queues" or "data-parallel"
   std::string name;  ///< "traced, two queues", "dp 8"
-  /// Logits of pixel_values.
+  /// Logits of the inputs.
   std::function<nn::HostTensor(const nn::HostTensor&)> run;
 };
 
 /// What is brought up, and against what. Everything must outlive the run.
-struct VisionInputs {
-  nn::ImageClassifier& device;
-  nn::ImageClassifier& reference;
-  nn::HostTensor pixel_values;        ///< [N, C, H, W]; the module stages take the first two
-  std::vector<std::int64_t> labels{}; ///< what the images show, where that is known: accuracy is reported too
-  std::string image_source{};         ///< for the report
-  std::vector<VisionForm> forms{};
+struct ClassifierInputs {
+  nn::Classifier& device;
+  nn::Classifier& reference;
+  nn::HostTensor items;               ///< nn::Classifier's inputs; the module stages take the first two
+  std::vector<std::int64_t> labels{}; ///< of the items, where they are known: accuracy is reported too
+  std::string source{};               ///< of the items, for the report
+  std::vector<ClassifierForm> forms{};
 };
 
-struct VisionOptions {
+struct ClassifierOptions {
   std::vector<std::string> stages; ///< names; empty: all
   std::string precision = "accuracy";
   std::string board = "n150";
   std::filesystem::path report_folder; ///< as in Options
 };
 
-/// Takes an image classifier through the guide: baseline, operators, blocks, full-model, top-1-agreement,
+/// Takes a classifier through the guide: baseline, operators, blocks, full-model, top-1-agreement,
 /// trace-and-queues, data-parallel. As run for language models: a stage that fails does not keep the next from running.
-/// Throws InvalidArgument for unknown stage names and for no images.
-Report run_vision(const VisionInputs& inputs, const VisionOptions& options, Progress& progress);
+/// Throws InvalidArgument for unknown stage names and for no items.
+Report run_classifier(const ClassifierInputs& inputs, const ClassifierOptions& options, Progress& progress);
 
 /// Names of the stages, in order.
-std::vector<std::string> vision_stage_names();
+std::vector<std::string> classifier_stage_names();
 
 } // namespace tessera::bringup

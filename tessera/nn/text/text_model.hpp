@@ -1,0 +1,17 @@
+#pragma once
+
+#include "tessera/nn/classifier/classifier_model.hpp"
+
+namespace tessera::nn {
+
+/// A classifier of texts [N, kTextRows, S].
+class TextModel : public ClassifierModel {
+ public:
+  FeatureMap allocate_inputs(std::int64_t items_of_chip, std::span<const std::int64_t> extents) const override;
+  void write_inputs(const FeatureMap& memory, const HostTensor& inputs) const override;
+
+ protected:
+  using ClassifierModel::ClassifierModel;
+};
+
+} // namespace tessera::nn
