@@ -11,8 +11,8 @@
 namespace tessera::fuzz {
 
 /// Reads `json` as a tokenizer.json, then encodes a text, decodes its ids at once and as a stream, and compares the
-/// two. True when it was read, false when it was refused with one of Tessera's errors on one line; any other exception,
-/// and any finding of a sanitizer, is a bug.
+/// two; encodes a pair. True when it was read, false when it was refused with one of Tessera's errors on one line; any
+/// other exception, and any finding of a sanitizer, is a bug.
 inline bool read_and_use_tokenizer(std::string_view json) {
   bool read = false;
   try {
@@ -24,6 +24,8 @@ inline bool read_and_use_tokenizer(std::string_view json) {
     for (const auto id : ids) streamed += stream.push(id);
     streamed += stream.finish();
     if (streamed != tokenizer.decode(ids)) throw std::logic_error("the streamed text differs from the decoded one");
+    const auto both = tokenizer.encode_texts("aB", "12 <s>");
+    if (both.ids.size() != both.type_ids.size()) throw std::logic_error("tokens and their types differ in number");
   } catch (const base::Error& error) { // using a tokenizer can fail too, on a pattern that takes too many steps
     if (std::string_view(error.what()).find('\n') != std::string_view::npos) {
       throw std::logic_error("a message of several lines: " + std::string(error.what()));

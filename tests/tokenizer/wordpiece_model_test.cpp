@@ -86,6 +86,38 @@ TEST(WordPieceTokenizer, CutsTextsAsBertDoes) {
   EXPECT_EQ(tokens_of(tokenizer, "hello xyz [MASK] you"), (Strings{"hello", "[UNK]", "[MASK]", "you"}));
 }
 
+// Worked out by hand from BERT's rules, step by step: clean, isolate ideographs, NFD without accents, lower case, split
+// at space and punctuation, longest match.
+TEST(WordPieceTokenizer, TakesTextsThroughAllSteps) {
+  const Tokenizer tokenizer =
+      make_tokenizer(bert_file({"istanbul", "naive",  "cafe",     "漢",     "字",     "##字",     "x",
+                                "##x",      "'",      "s",        "-",      "$",      "5",        "##00",
+                                "\u20AC",   "ss",     "\u00DF",   "i",      "\u0915", "##\u0940", "\u0915\u0940",
+                                "c",        "\u1100", "##\u1161", "\uAC00", "."}));
+  struct Case {
+    std::string text;
+    Strings tokens;
+  };
+  const Case cases[] = {
+      {"\u0130stanbul NA\u00CFVE Cafe\u0301", {"istanbul", "naive", "cafe"}}, // dots and accents go, then capitals
+      {"x漢字x", {"x", "漢", "字", "x"}},                                     // never "##字": each stands alone
+      {"x's x-x", {"x", "'", "s", "x", "-", "x"}},
+      {"$500 5\u20AC", {"$", "5", "##00", "[UNK]"}}, // the euro sign is no punctuation: "5€" is one word
+      {"\u20AC", {"\u20AC"}},
+      {"\u1E9E \u00DF", {"\u00DF", "\u00DF"}},                // capital sharp s becomes the small one
+      {"\u0915\u0940", {"\u0915\u0940"}},                     // a vowel sign (Mc) stays
+      {"\uAC00", {"\u1100", "##\u1161"}},                     // Hangul stays decomposed, as in Hugging Face
+      {"x\u00ADx\u200Bx\u200Dx", {"x", "##x", "##x", "##x"}}, // format characters go without a trace
+      {"x\u2028x\u00A0x", {"x", "x", "x"}},
+      {std::string("x\tx\r\nx\0x", 8), {"x", "x", "x", "##x"}},
+      {"[MASK]x [mask]", {"[MASK]", "x", "[UNK]", "[UNK]", "[UNK]"}},
+      {std::string(101, 'x'), {"[UNK]"}},
+      {"", {}},
+      {" \t ", {}},
+  };
+  for (const Case& c : cases) EXPECT_EQ(tokens_of(tokenizer, c.text), c.tokens) << c.text;
+}
+
 TEST(WordPieceTokenizer, EncodesOneTextOrTwoWithTheirTypes) {
   const Tokenizer tokenizer = make_tokenizer(bert_file({"a", "##b", "c"}));
   EXPECT_EQ(tokenizer.encode("ab c", true), (Ids{2, 5, 6, 7, 3}));
