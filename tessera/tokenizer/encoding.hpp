@@ -24,7 +24,7 @@ struct Encoding {
 };
 
 /// All of them, one behind the other.
-inline Encoding join(std::vector<Encoding> parts) {
+inline Encoding join(const std::vector<Encoding>& parts) {
   Encoding whole;
   for (const Encoding& part : parts) whole.append(part);
   return whole;

@@ -56,10 +56,10 @@ class Templates : public PostProcessor {
                   "none; give one text");
     Encoding joined;
     for (const TemplatePart& part : texts.size() == 1 ? single_ : pair_) {
-      const auto text = static_cast<std::size_t>(part.text);
-      joined.append(Encoding::of(part.text < 0 ? part.ids : std::move(texts[text].ids), part.type_id));
+      joined.append(
+          Encoding::of(part.text < 0 ? part.ids : texts[static_cast<std::size_t>(part.text)].ids, part.type_id));
     }
-    texts.assign(1, std::move(joined));
+    texts = {joined};
   }
   std::vector<std::int32_t> added_ids() const override {
     std::vector<std::int32_t> all;

@@ -124,7 +124,7 @@ Encoding Tokenizer::encode_texts(std::string_view text, std::optional<std::strin
   texts.push_back(Encoding::of(encode_plain(text), 0));
   if (text_pair) texts.push_back(Encoding::of(encode_plain(*text_pair), 1));
   if (parts_->post_processor) parts_->post_processor->apply(texts);
-  return join(std::move(texts));
+  return join(texts);
 }
 
 std::vector<std::int32_t> Tokenizer::encode_plain(std::string_view text) const {

@@ -15,14 +15,14 @@ Ids process(std::string_view json, Ids ids) {
   const Json document = Json::parse(json);
   std::vector<Encoding> texts{Encoding::of(std::move(ids), 0)};
   make_post_processor(JsonNode(document, "post_processor"))->apply(texts);
-  return join(std::move(texts)).ids;
+  return join(texts).ids;
 }
 
 Encoding process_pair(std::string_view json, Ids first, Ids second) {
   const Json document = Json::parse(json);
   std::vector<Encoding> texts{Encoding::of(std::move(first), 0), Encoding::of(std::move(second), 1)};
   make_post_processor(JsonNode(document, "post_processor"))->apply(texts);
-  return join(std::move(texts));
+  return join(texts);
 }
 
 constexpr auto kBosAndEos = R"({"type": "TemplateProcessing",

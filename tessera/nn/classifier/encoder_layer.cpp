@@ -79,7 +79,8 @@ Tensor Encoder::project(const Tensor& x, const Linear& linear, ops::Activation f
 Tensor Encoder::attend(const Tensor& x, const EncoderLayer& layer, std::int64_t items, const Tensor& mask) const {
   const auto [q, k, v] = ops::nlp_create_qkv_heads(
       project(x, layer.qkv), {.num_heads = config_.heads, .num_kv_heads = config_.heads, .batch_size = items});
-  const float scale = 1.0F / std::sqrt(static_cast<float>(config_.hidden_size / config_.heads));
+  const std::int64_t head_dim = config_.hidden_size / config_.heads;
+  const float scale = 1.0F / std::sqrt(static_cast<float>(head_dim));
   const Tensor attended =
       ops::scaled_dot_product_attention(q, k, v, {.scale = scale, .attn_mask = mask, .is_causal = false});
   return project(ops::nlp_concat_heads(attended), layer.output);
