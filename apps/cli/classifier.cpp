@@ -1,10 +1,19 @@
 #include "apps/cli/classifier.hpp"
 
+#include <filesystem>
+
 #include "apps/cli/board_file.hpp"
 #include "apps/cli/ranks.hpp"
 #include "tessera/base/error.hpp"
+#include "tessera/base/file.hpp"
+#include "tessera/checkpoint/json_text.hpp"
 
 namespace tessera::cli {
+namespace {
+
+constexpr std::size_t kMaxConfigBytes = 1 << 20;
+
+} // namespace
 
 bool is_image_classifier(const checkpoint::Checkpoint& checkpoint) {
   return models::vision_family_of(checkpoint) != nullptr;
@@ -36,6 +45,14 @@ ClassifierOnBoard open_classifier(const ModelOptions& options, const checkpoint:
   opened.model = models::load_image_classifier(opened.mesh, checkpoint,
                                                {.precision = options.precision, .random_seed = random_seed});
   return opened;
+}
+
+image::Preprocessing preprocessing_of(const checkpoint::Checkpoint& checkpoint) {
+  const std::filesystem::path path = checkpoint.folder() / "preprocessor_config.json";
+  std::error_code error;
+  if (!std::filesystem::exists(path, error) && checkpoint.config().empty()) return image::torchvision_preprocessing();
+  const auto json = checkpoint::parse_json(base::read_file(path, kMaxConfigBytes), path.string());
+  return image::read_preprocessing(checkpoint::ConfigReader(json, path.string()));
 }
 
 } // namespace tessera::cli

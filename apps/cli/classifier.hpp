@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "apps/cli/model_options.hpp"
+#include "tessera/image/preprocess.hpp"
 #include "tessera/models/vision.hpp"
 
 namespace tessera::cli {
@@ -23,5 +24,9 @@ ClassifierOnBoard open_classifier(const ModelOptions& options, const checkpoint:
 
 /// Whether a checkpoint is that of an image classifier: other commands have a way of their own for it.
 bool is_image_classifier(const checkpoint::Checkpoint& checkpoint);
+
+/// What the preprocessor_config.json beside the weights says; without it, torchvision's way for a checkpoint that has
+/// no config.json either. Throws IoError when it is absent, and as image::read_preprocessing does.
+image::Preprocessing preprocessing_of(const checkpoint::Checkpoint& checkpoint);
 
 } // namespace tessera::cli

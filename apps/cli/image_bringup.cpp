@@ -23,16 +23,44 @@ struct Images {
   std::string source;
 };
 
+/// Pictures as bytes [N, H, W, 3], prepared as the checkpoint wants them.
+tensor::HostTensor prepare(const checkpoint::TensorView& view, const image::Preprocessing& preprocessing,
+                           const std::string& where) {
+  base::require(view.dtype == checkpoint::StorageType::U8 && view.shape.size() == 4 && view.shape[3] == 3 &&
+                    view.num_elements() > 0,
+                "[bringup] images must be U8 of shape [N, H, W, 3]; {} has {} {}", where,
+                checkpoint::to_string(view.dtype), checkpoint::shape_to_string(view.shape));
+  tensor::HostTensor batch;
+  image::Image picture{view.shape[1], view.shape[2], {}};
+  const auto size = static_cast<std::size_t>(picture.height * picture.width * 3);
+  const auto* bytes = reinterpret_cast<const std::uint8_t*>(view.data.data());
+  for (std::int64_t i = 0; i < view.shape[0]; ++i, bytes += size) {
+    picture.pixels.assign(bytes, bytes + size);
+    const image::Pixels pixels = image::preprocess(picture, preprocessing);
+    batch.shape = {view.shape[0], 3, pixels.height, pixels.width};
+    batch.data.insert(batch.data.end(), pixels.values.begin(), pixels.values.end());
+  }
+  return batch;
+}
+
+/// heldout.safetensors beside the weights: `images`, or `pixel_values` that are prepared already, and their `labels`.
+Images held_out_images(const std::filesystem::path& path, const checkpoint::Checkpoint& checkpoint) {
+  const auto file = checkpoint::SafeTensors::open(path);
+  Images images{.source = path.string()};
+  if (file.contains("images")) {
+    images.pixel_values = prepare(file.at("images"), preprocessing_of(checkpoint), path.string());
+  } else {
+    const checkpoint::TensorView& view = file.at("pixel_values");
+    images.pixel_values = {Shape(view.shape), checkpoint::to_float(view)};
+  }
+  if (file.contains("labels")) images.labels = checkpoint::to_int64(file.at("labels"));
+  return images;
+}
+
 Images choose_images(const checkpoint::Checkpoint& checkpoint, const nn::ImageClassifierInfo& info) {
   const std::filesystem::path held_out = checkpoint.folder() / "heldout.safetensors";
   std::error_code error;
-  if (std::filesystem::exists(held_out, error)) {
-    const auto file = checkpoint::SafeTensors::open(held_out);
-    const checkpoint::TensorView& view = file.at("pixel_values");
-    Images images{{Shape(view.shape), checkpoint::to_float(view)}, {}, held_out.string()};
-    if (file.contains("labels")) images.labels = checkpoint::to_int64(file.at("labels"));
-    return images;
-  }
+  if (std::filesystem::exists(held_out, error)) return held_out_images(held_out, checkpoint);
   Images images{.source = "random"};
   images.pixel_values.shape = {kRandomImages, info.channels, info.image_size, info.image_size};
   images.pixel_values.data.resize(static_cast<std::size_t>(images.pixel_values.shape.volume()));

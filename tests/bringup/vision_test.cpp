@@ -118,7 +118,7 @@ TEST(VisionBringup, LabelsAreHeldToTheReferencesAccuracy) {
   EXPECT_TRUE(bring_up(right, {}, labels).passed());
   FakeClassifier wrong("classifier", -1.0F);
   EXPECT_THAT(failing_rows(stage_of(bring_up(wrong, {}, labels), "top-1-agreement")),
-              testing::ElementsAre("logits", "labels"));
+              testing::ElementsAre("logits", "device on labels"));
 }
 
 TEST(VisionBringup, OtherFormsMustGiveTheSameBits) {

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <filesystem>
 #include <memory>
 #include <numeric>
 
@@ -12,15 +11,12 @@
 #include "apps/cli/json_output.hpp"
 #include "apps/cli/standard_streams.hpp"
 #include "tessera/base/error.hpp"
-#include "tessera/base/file.hpp"
 #include "tessera/checkpoint/json_text.hpp"
 #include "tessera/image/preprocess.hpp"
 #include "tessera/reference/reference.hpp"
 
 namespace tessera::cli {
 namespace {
-
-constexpr std::size_t kMaxConfigBytes = 1 << 20;
 
 struct Options {
   ModelOptions model;
@@ -37,16 +33,6 @@ struct Guess {
   std::size_t number = 0;
   double probability = 0.0;
 };
-
-/// preprocessor_config.json beside the weights; without it, torchvision's way for a checkpoint that has no
-/// configuration either.
-image::Preprocessing preprocessing_of(const checkpoint::Checkpoint& checkpoint) {
-  const std::filesystem::path path = checkpoint.folder() / "preprocessor_config.json";
-  std::error_code error;
-  if (!std::filesystem::exists(path, error) && checkpoint.config().empty()) return image::torchvision_preprocessing();
-  const auto json = checkpoint::parse_json(base::read_file(path, kMaxConfigBytes), path.string());
-  return image::read_preprocessing(checkpoint::ConfigReader(json, path.string()));
-}
 
 tensor::HostTensor read_batch(std::span<const std::string> files, const image::Preprocessing& preprocessing) {
   tensor::HostTensor batch;
