@@ -10,15 +10,15 @@
 
 namespace tessera::cli {
 
-/// An image classifier on the chips of a board, its images spread over them.
+/// An image classifier on the chips of a board, its images spread over the copies of it.
 struct ClassifierOnBoard {
   std::shared_ptr<runtime::MeshDevice> mesh;
   std::unique_ptr<nn::VisionModel> model;
 };
 
-/// Opens as many chips of the virtual board as --dp says, by default as there are images for, and puts a model on them.
-/// Throws InvalidArgument for options that an image classifier has no use for; errors as in
-/// models::load_image_classifier.
+/// Opens the chips of the virtual board for as many copies as --dp says, by default as there are images for, each of as
+/// many chips as --tp says, by default one, and puts a model on them. Throws InvalidArgument for options that an image
+/// classifier has no use for; errors as in models::load_image_classifier.
 ClassifierOnBoard open_classifier(const ModelOptions& options, const checkpoint::Checkpoint& checkpoint,
                                   std::int64_t images, std::optional<std::uint64_t> random_seed = {});
 

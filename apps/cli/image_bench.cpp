@@ -64,10 +64,15 @@ nlohmann::json measure(nn::VisionModel& model, std::int64_t batch, const ImageBe
 
 nlohmann::json bench_images(const ImageBenchOptions& options, const ModelOptions& model, ClassifierOnBoard& opened,
                             double load_s) {
-  nlohmann::json report{{"checkpoint", options.checkpoint}, {"family", opened.model->info().family},
-                        {"precision", model.precision},     {"board", model.board},
-                        {"dp", opened.mesh->chips()},       {"threads", opened.mesh->queue().threads()},
-                        {"isa", kernels::kernels().isa},    {"image_size", opened.model->info().image_size},
+  nlohmann::json report{{"checkpoint", options.checkpoint},
+                        {"family", opened.model->info().family},
+                        {"precision", model.precision},
+                        {"board", model.board},
+                        {"dp", opened.model->copies()},
+                        {"tp", opened.model->tensor_parallel()},
+                        {"threads", opened.mesh->queue().threads()},
+                        {"isa", kernels::kernels().isa},
+                        {"image_size", opened.model->info().image_size},
                         {"images", nlohmann::json::array()}};
   const PeakMemory peak_memory;
   for (const std::int64_t batch : options.batch) report["images"].push_back(measure(*opened.model, batch, options));

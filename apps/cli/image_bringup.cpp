@@ -70,6 +70,17 @@ Images choose_images(const checkpoint::Checkpoint& checkpoint, const nn::ImageCl
   return images;
 }
 
+/// Whether the board has a line of so many chips, and they can share the model's layers.
+bool can_share(const ModelOptions& options, const checkpoint::Checkpoint& checkpoint, std::int64_t chips) {
+  try {
+    models::parse_tensor_parallelism(find_board(options.board), std::to_string(chips));
+    models::check_tensor_parallel(checkpoint, chips);
+  } catch (const base::InvalidArgument&) {
+    return false;
+  }
+  return true;
+}
+
 /// A trace needs a run, the capture and a replay before its logits are those of a replay.
 tensor::HostTensor run_stream(nn::VisionModel& model, const tensor::HostTensor& pixels,
                               const nn::Execution& execution) {
@@ -106,14 +117,26 @@ bringup::Report bringup_images(const ImageBringupOptions& options, const checkpo
            return run_stream(model, pixels, execution);
          }});
   }
-  const std::int64_t chips = find_board(options.model.board).chips();
-  for (const std::int64_t copies : std::set<std::int64_t>{2, chips}) {
-    if (copies < 2 || copies > chips) continue;
+  const std::int64_t most = find_board(options.model.board).chips() / opened.model->tensor_parallel();
+  for (const std::int64_t copies : std::set<std::int64_t>{2, most}) {
+    if (copies < 2 || copies > most) continue;
     inputs.forms.push_back({"data-parallel", fmt::format("dp {}", copies),
                             [&checkpoint, copies, own = two_queues](const tensor::HostTensor& pixels) mutable {
                               own.dp = copies;
                               return open_classifier(own, checkpoint, copies).model->forward(pixels, nullptr);
                             }});
+  }
+  for (std::int64_t chips = 2; chips <= find_board(options.model.board).chips(); ++chips) {
+    if (!can_share(options.model, checkpoint, chips)) continue;
+    inputs.forms.push_back({.stage = "tensor-parallel",
+                            .name = fmt::format("tp {}", chips),
+                            .run =
+                                [&checkpoint, chips, own = two_queues](const tensor::HostTensor& pixels) mutable {
+                                  own.dp = 1;
+                                  own.tp = std::to_string(chips);
+                                  return open_classifier(own, checkpoint, 1).model->forward(pixels, nullptr);
+                                },
+                            .same_bits = false});
   }
   return bringup::run_vision(inputs,
                              {.stages = options.stages,

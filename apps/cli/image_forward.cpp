@@ -75,6 +75,8 @@ int forward_images(const ImageForwardOptions& options, const JsonOutput& json) {
     report["board"] = options.model.board;
     report["precision"] = options.model.precision;
     report["numerics"] = options.model.numerics;
+    report["dp"] = opened->model->copies();
+    report["tp"] = opened->model->tensor_parallel();
   }
   if (listing) {
     listing->finish_step();

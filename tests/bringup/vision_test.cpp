@@ -132,6 +132,20 @@ TEST(VisionBringup, OtherFormsMustGiveTheSameBits) {
   EXPECT_EQ(stage_of(report, "data-parallel").verdict, Verdict::FAILED);
 }
 
+TEST(VisionBringup, FormsThatAddInAnotherOrderAreJudgedAgainstTheReference) {
+  FakeClassifier device;
+  FakeClassifier near("classifier", 1.0F + 0x1p-20F);
+  FakeClassifier far("classifier", -1.0F);
+  const auto form = [](const char* name, FakeClassifier& model) {
+    return VisionForm{.stage = "tensor-parallel",
+                      .name = name,
+                      .run = [&model](const HostTensor& x) { return model.forward(x, nullptr); },
+                      .same_bits = false};
+  };
+  const Report report = bring_up(device, {}, {}, {form("tp 2", near), form("tp 4", far)});
+  EXPECT_THAT(failing_rows(stage_of(report, "tensor-parallel")), testing::ElementsAre("tp 4"));
+}
+
 TEST(VisionBringup, RunsTheStagesAskedForAndKnowsTheirNames) {
   FakeClassifier device;
   const Report report = bring_up(device, {.stages = {"blocks"}});

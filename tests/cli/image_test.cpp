@@ -116,11 +116,41 @@ TEST_F(Images, BringupTakesAClassifierThroughAllStages) {
   std::vector<std::string> names;
   for (const auto& stage : result.at("stages")) {
     names.push_back(stage.at("name"));
-    EXPECT_EQ(stage.at("verdict"), "passed") << stage;
+    // Chips cannot share a ResNet's layers.
+    EXPECT_EQ(stage.at("verdict"), stage.at("name") == "tensor-parallel" ? "skipped" : "passed") << stage;
   }
   EXPECT_THAT(names, ::testing::ElementsAre("baseline", "operators", "blocks", "full-model", "top-1-agreement",
-                                            "trace-and-queues", "data-parallel"));
+                                            "trace-and-queues", "data-parallel", "tensor-parallel"));
   EXPECT_TRUE(std::filesystem::exists(folder_.path() / "report" / "bringup.xml"));
+}
+
+/// A vision transformer as a configuration alone.
+class Transformer : public ::testing::Test {
+ protected:
+  ProgramRun run(std::vector<std::string> words) const {
+    words.insert(words.begin() + 1, config_);
+    return run_tessera(words);
+  }
+  TemporaryFolder folder_;
+  std::string config_ = folder_
+                            .write("vit.json", R"({"architectures": ["ViTForImageClassification"], "hidden_size": 64,
+      "num_attention_heads": 4, "intermediate_size": 128, "num_hidden_layers": 2, "image_size": 32, "patch_size": 8})")
+                            .string();
+};
+
+TEST_F(Transformer, BenchSharesItsLayersOverALine) {
+  const nlohmann::json report = report_of(
+      run({"bench", "--random-weights", "--board", "t3000", "--tp", "4", "--batch", "2", "--repeats", "1", "--json"}));
+  EXPECT_EQ(report.at("tp"), 4);
+  EXPECT_EQ(report.at("dp"), 2);
+  EXPECT_TRUE(fails_saying(run({"bench", "--random-weights", "--board", "t3000", "--tp", "8"}), 2,
+                           {"share the 4 attention heads must divide them"}));
+  EXPECT_TRUE(fails_saying(run({"bench", "--random-weights", "--board", "t3000", "--tp", "3"}), 2,
+                           {"--tp must be one of 1, 2, 4, 8"}));
+  EXPECT_TRUE(
+      fails_saying(run({"bench", "--random-weights", "--board", "t3000", "--tp", "2x4"}), 2, {"stand in a line"}));
+  EXPECT_TRUE(fails_saying(run({"bench", "--random-weights", "--board", "t3000", "--tp", "4", "--dp", "3"}), 2,
+                           {"1 to 2 copies of 4 chips have chips on t3000"}));
 }
 
 TEST_F(Images, BringupPreparesHeldOutPicturesAsTheCheckpointSays) {
@@ -181,7 +211,9 @@ TEST_F(Images, EveryMistakeIsOneLine) {
   EXPECT_TRUE(fails_saying(classify({config}), 5, {"a PNG or JPEG is required"}));
   EXPECT_TRUE(fails_saying(classify({picture_, "--top", "0"}), 2, {"--top and --batch must be 1 or more"}));
   EXPECT_TRUE(fails_saying(classify({picture_, "--context", "8"}), 2, {"has no --context"}));
-  EXPECT_TRUE(fails_saying(classify({picture_, "--dp", "2"}), 2, {"1 to 1 copies have chips on n150"}));
+  EXPECT_TRUE(fails_saying(classify({picture_, "--dp", "2"}), 2, {"1 to 1 copies of one chip have chips on n150"}));
+  EXPECT_TRUE(fails_saying(classify({picture_, "--board", "n300", "--tp", "2"}), 2,
+                           {"chips cannot share the layers of a resnet"}));
   const std::string out = (folder_.path() / "out").string();
   EXPECT_TRUE(fails_saying(
       run_tessera({"forward", folder_.path().string(), "--input", write_pixels({1, 4, 32, 32}), "--output", out}), 2,

@@ -20,7 +20,7 @@ std::unique_ptr<nn::VisionModel> load_vit(const VisionMaterial& material) {
   const checkpoint::Checkpoint& checkpoint = material.checkpoint;
   return std::make_unique<nn::VitModel>(
       material.device, configure_vit(checkpoint::ConfigReader(checkpoint.config(), checkpoint.config_path().string())),
-      material.weights, material.precision);
+      material.weights, material.precision, material.tensor_parallel);
 }
 
 } // namespace
@@ -47,7 +47,10 @@ nn::VitConfig configure_vit(const checkpoint::ConfigReader& config) {
 }
 
 VisionFamily vit_family() {
-  return {.name = "vit", .architecture = "ViTForImageClassification", .load = load_vit};
+  return {.name = "vit",
+          .architecture = "ViTForImageClassification",
+          .load = load_vit,
+          .shared_heads = [](const checkpoint::ConfigReader& config) { return configure_vit(config).heads; }};
 }
 
 } // namespace tessera::models

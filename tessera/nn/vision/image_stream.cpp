@@ -12,7 +12,7 @@ ImageStream::ImageStream(VisionModel& model, std::int64_t images, std::int64_t h
       two_queues_(execution.two_queues && model.device().command_queues() > 1),
       slots_(two_queues_ ? 2 : 1) {
   base::require(images > 0, "[image_stream] batches of 1 or more images are required; received {}", images);
-  for (Slot& slot : slots_) slot.pixels = model.allocate_pixels(model.images_of_chip(images), height, width);
+  for (Slot& slot : slots_) slot.pixels = model.allocate_pixels(model.images_of_copy(images), height, width);
 }
 
 void ImageStream::submit(const HostTensor& pixel_values) {

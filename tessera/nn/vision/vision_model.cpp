@@ -19,8 +19,17 @@ Shape host_shape(const FeatureMap& features, std::int64_t images) {
 
 } // namespace
 
-VisionModel::VisionModel(std::shared_ptr<runtime::MeshDevice> device, Precision precision, ImageClassifierInfo info)
-    : device_(std::move(device)), precision_(std::move(precision)), info_(std::move(info)) {}
+VisionModel::VisionModel(std::shared_ptr<runtime::MeshDevice> device, Precision precision, ImageClassifierInfo info,
+                         std::int64_t tensor_parallel)
+    : device_(std::move(device)),
+      precision_(std::move(precision)),
+      info_(std::move(info)),
+      tensor_parallel_(tensor_parallel) {}
+
+tensor::MeshMapper VisionModel::over_copies(int dim, std::int64_t of_copy) const {
+  if (tensor_parallel_ == 1) return tensor::shard_tensor_to_mesh(dim, of_copy);
+  return tensor::shard_tensor_2d_mesh(tensor::MeshCut{dim, of_copy}, std::nullopt);
+}
 
 void VisionModel::append(std::string name, Forward forward) {
   modules_.push_back({.name = name, .input = latest_});
@@ -33,35 +42,36 @@ void VisionModel::add_piece(std::string name, std::string input, Forward forward
   forwards_.push_back(std::move(forward));
 }
 
-FeatureMap VisionModel::allocate_pixels(std::int64_t images_of_chip, std::int64_t height, std::int64_t width) const {
-  base::require(images_of_chip > 0 && height > 0 && width > 0 &&
+FeatureMap VisionModel::allocate_pixels(std::int64_t images_of_copy, std::int64_t height, std::int64_t width) const {
+  base::require(images_of_copy > 0 && height > 0 && width > 0 &&
                     (info_.any_image_size || (height == info_.image_size && width == info_.image_size)),
                 "[{}] images of {}x{} pixels are required; received {} of {}x{}", info_.family, info_.image_size,
-                info_.image_size, images_of_chip, height, width);
-  const TensorSpec spec{{images_of_chip, info_.channels, height, width},
+                info_.image_size, images_of_copy, height, width);
+  const TensorSpec spec{{images_of_copy, info_.channels, height, width},
                         activation() == DataType::FLOAT32 ? DataType::FLOAT32 : DataType::BFLOAT16,
                         Layout::ROW_MAJOR,
                         kDramInterleaved};
-  return {Tensor::allocate(*device_, spec, kPixels), images_of_chip, {height, width}};
+  return {Tensor::allocate(*device_, spec, kPixels), images_of_copy, {height, width}};
 }
 
 FeatureMap VisionModel::upload(const HostTensor& pixel_values) {
   const Shape& shape = pixel_values.shape;
   base::require(shape.rank() == 4 && shape[0] > 0 && shape[1] == info_.channels,
                 "[{}] pixel_values must be [N, {}, H, W]; received {}", info_.family, info_.channels, shape);
-  FeatureMap pixels = allocate_pixels(images_of_chip(shape[0]), shape[2], shape[3]);
+  FeatureMap pixels = allocate_pixels(images_of_copy(shape[0]), shape[2], shape[3]);
   write_pixels(pixels, pixel_values);
   return pixels;
 }
 
 void VisionModel::write_pixels(const FeatureMap& pixels, const HostTensor& pixel_values) const {
-  tensor::write_rows(pixels.rows, tensor::rows_of(pixel_values), pixel_values.shape,
-                     tensor::shard_tensor_to_mesh(0, pixels.images));
+  tensor::write_rows(pixels.rows, tensor::rows_of(pixel_values), pixel_values.shape, over_copies(0, pixels.images));
 }
 
 tensor::Read<HostTensor> VisionModel::begin_read(const FeatureMap& features, std::int64_t images) const {
   const Shape shape = host_shape(features, images);
-  return tensor::begin_read(features.rows, tensor::concat_mesh_to_tensor(-2, shape.volume() / shape[-1]));
+  const tensor::MeshConcat rows{-2, shape.volume() / shape[-1]};
+  return tensor::begin_read(
+      features.rows, tensor_parallel_ == 1 ? tensor::MeshComposer{.mesh = rows} : tensor::MeshComposer{.rows = rows});
 }
 
 HostTensor VisionModel::read(const FeatureMap& features, std::int64_t images) const {
@@ -106,13 +116,13 @@ HostTensor VisionModel::run_module(std::string_view name, const HostTensor& x) {
     base::require(shape.rank() >= 2 && shape.rank() <= 4 && shape.volume() > 0,
                   "[run_module] x must be [N, rows of an image..., C]; received {}", shape);
     const std::int64_t rows_of_image = shape.volume() / shape[0] / shape[-1];
-    input.images = images_of_chip(shape[0]);
+    input.images = images_of_copy(shape[0]);
     input.extents.assign(shape.extents().begin() + 1, shape.extents().end() - 1);
     HostTensor rows = x;
     rows.shape = {1, 1, shape[0] * rows_of_image, shape[-1]};
     const TensorSpec whole{rows.shape, activation(), Layout::TILE, kDramInterleaved};
     input.rows = tensor::from_host(*device_, tensor::rows_of(std::move(rows)), whole,
-                                   tensor::shard_tensor_to_mesh(-2, input.images * rows_of_image), "x");
+                                   over_copies(-2, input.images * rows_of_image), "x");
   }
   const runtime::Scope scope(*device_, name);
   return read(forwards_[static_cast<std::size_t>(module - modules_.begin())](input), x.shape[0]);

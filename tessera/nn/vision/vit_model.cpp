@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "tessera/ops/ccl/reduce_scatter.hpp"
 #include "tessera/ops/conv/conv_weights.hpp"
 #include "tessera/ops/data_movement/concat.hpp"
 #include "tessera/ops/data_movement/fold.hpp"
@@ -57,8 +58,8 @@ HostRows as_rows(const HostRows& vector, std::int64_t rows) {
 } // namespace
 
 VitModel::VitModel(std::shared_ptr<runtime::MeshDevice> device, const VitConfig& config, const WeightLoader& weights,
-                   const Precision& precision)
-    : VisionModel(std::move(device), precision, info_of(config)), config_(config) {
+                   const Precision& precision, std::int64_t tensor_parallel)
+    : VisionModel(std::move(device), precision, info_of(config), tensor_parallel), config_(config) {
   const runtime::MemoryKindScope kind(this->device(), runtime::MemoryKind::WEIGHTS);
   append_embeddings(weights);
   for (std::int64_t i = 0; i < config.layers; ++i) append_layer(fmt::format("layer.{}", i), load_layer(weights, i));
@@ -73,6 +74,27 @@ VitModel::VitModel(std::shared_ptr<runtime::MeshDevice> device, const VitConfig&
     return FeatureMap{logits, x.images, {}};
   });
   keep(weights);
+}
+
+MeshRows VitModel::of_places(const std::function<HostRows(std::int64_t)>& rows) const {
+  const std::int64_t chips = tensor_parallel() == 1 ? 1 : copies() * tensor_parallel();
+  std::vector<HostRows> parts;
+  for (std::int64_t chip = 0; chip < chips; ++chip) parts.push_back(rows(chip % tensor_parallel()));
+  return MeshRows(std::move(parts));
+}
+
+runtime::Sharing VitModel::sharing_of_places() const {
+  return {.divisor = 1, .modulus = static_cast<std::uint32_t>(tensor_parallel())};
+}
+
+TensorParallel::Range VitModel::heads_of(std::int64_t place) const {
+  const std::int64_t count = config_.hidden_size / tensor_parallel();
+  return {place * count, count};
+}
+
+TensorParallel::Range VitModel::mlp_of(std::int64_t place) const {
+  const std::int64_t count = shard_extent(config_.mlp_hidden, tensor_parallel());
+  return {place * count, count};
 }
 
 VitModel::LayerNorm VitModel::load_norm(const WeightLoader& weights, const std::string& name) const {
@@ -92,29 +114,59 @@ Linear VitModel::load_linear(const WeightLoader& weights, const std::string& nam
 }
 
 Linear VitModel::load_qkv(const WeightLoader& weights, const std::string& prefix, DataType dtype) const {
-  std::vector<HostRows> matrices;
-  std::vector<HostRows> biases;
-  for (const char* part : {"query", "key", "value"}) {
-    matrices.push_back(weights.rows(prefix + part + ".weight", config_.hidden_size, config_.hidden_size));
-    if (config_.qkv_bias) biases.push_back(weights.rows(prefix + part + ".bias", 1, config_.hidden_size));
-  }
-  Linear qkv{.weight = weights.matmul_weight(concat_rows(std::move(matrices)), dtype, prefix + "qkv.weight",
-                                             weights.replicated())};
+  const std::int64_t width = config_.hidden_size;
+  const auto matrices = [&](std::int64_t place) {
+    std::vector<HostRows> parts;
+    for (const char* part : {"query", "key", "value"})
+      parts.push_back(part_of(weights.rows(prefix + part + ".weight", width, width), heads_of(place), {0, width}));
+    return concat_rows(std::move(parts));
+  };
+  const auto biases = [&](std::int64_t place) {
+    std::vector<HostRows> parts;
+    for (const char* part : {"query", "key", "value"})
+      parts.push_back(part_of(weights.rows(prefix + part + ".bias", 1, width), {0, 1}, heads_of(place)));
+    return join_vectors(parts);
+  };
+  Linear qkv{.weight = weights.matmul_weight(of_places(matrices), dtype, prefix + "qkv.weight", sharing_of_places())};
   if (config_.qkv_bias)
-    qkv.bias = weights.vector(join_vectors(biases), precision().norm, prefix + "qkv.bias", weights.replicated());
+    qkv.bias = weights.vector(of_places(biases), precision().norm, prefix + "qkv.bias", sharing_of_places());
   return qkv;
+}
+
+Linear VitModel::load_column_parallel(const WeightLoader& weights, const std::string& name, std::int64_t outputs,
+                                      std::int64_t inputs, const RangeOfPlace& range, DataType dtype) const {
+  const HostRows matrix = weights.rows(name + ".weight", outputs, inputs);
+  const HostRows bias = weights.rows(name + ".bias", 1, outputs);
+  const auto part = [&](std::int64_t place) { return part_of(matrix, range(place), {0, inputs}); };
+  const auto part_of_bias = [&](std::int64_t place) { return part_of(bias, {0, 1}, range(place)); };
+  return {weights.matmul_weight(of_places(part), dtype, name + ".weight", sharing_of_places()),
+          weights.vector(of_places(part_of_bias), precision().norm, name + ".bias", sharing_of_places())};
+}
+
+/// The bias counts once: on the first chip of a copy.
+Linear VitModel::load_row_parallel(const WeightLoader& weights, const std::string& name, std::int64_t outputs,
+                                   std::int64_t inputs, const RangeOfPlace& range, DataType dtype) const {
+  const HostRows matrix = weights.rows(name + ".weight", outputs, inputs);
+  const HostRows bias = weights.rows(name + ".bias", 1, outputs);
+  const auto part = [&](std::int64_t place) { return part_of(matrix, {0, outputs}, range(place)); };
+  const auto bias_once = [&](std::int64_t place) { return place == 0 ? bias : zeros_like(bias); };
+  return {weights.matmul_weight(of_places(part), dtype, name + ".weight", sharing_of_places()),
+          weights.vector(of_places(bias_once), precision().norm, name + ".bias", sharing_of_places())};
 }
 
 VitModel::Layer VitModel::load_layer(const WeightLoader& weights, std::int64_t number) const {
   const LayerPrecision& formats = precision().of_layer(number);
   const std::string prefix = fmt::format("vit.encoder.layer.{}.", number);
   const std::int64_t width = config_.hidden_size;
-  return {.norm_before = load_norm(weights, prefix + "layernorm_before"),
-          .qkv = load_qkv(weights, prefix + "attention.attention.", formats.wqkv),
-          .output = load_linear(weights, prefix + "attention.output.dense", width, width, formats.wo),
-          .norm_after = load_norm(weights, prefix + "layernorm_after"),
-          .up = load_linear(weights, prefix + "intermediate.dense", config_.mlp_hidden, width, formats.ff1_3),
-          .down = load_linear(weights, prefix + "output.dense", width, config_.mlp_hidden, formats.ff2)};
+  const RangeOfPlace heads = [this](std::int64_t place) { return heads_of(place); };
+  const RangeOfPlace mlp = [this](std::int64_t place) { return mlp_of(place); };
+  return {
+      .norm_before = load_norm(weights, prefix + "layernorm_before"),
+      .qkv = load_qkv(weights, prefix + "attention.attention.", formats.wqkv),
+      .output = load_row_parallel(weights, prefix + "attention.output.dense", width, width, heads, formats.wo),
+      .norm_after = load_norm(weights, prefix + "layernorm_after"),
+      .up = load_column_parallel(weights, prefix + "intermediate.dense", config_.mlp_hidden, width, mlp, formats.ff1_3),
+      .down = load_row_parallel(weights, prefix + "output.dense", width, config_.mlp_hidden, mlp, formats.ff2)};
 }
 
 void VitModel::append_embeddings(const WeightLoader& weights) {
@@ -167,15 +219,20 @@ Tensor VitModel::project(const Tensor& x, const Linear& linear, ops::Activation 
 }
 
 Tensor VitModel::attend(const Tensor& x, const Layer& layer, std::int64_t images) const {
-  const auto [q, k, v] = ops::nlp_create_qkv_heads(
-      project(x, layer.qkv), {.num_heads = config_.heads, .num_kv_heads = config_.heads, .batch_size = images});
+  const std::int64_t heads = config_.heads / tensor_parallel();
+  const auto [q, k, v] = ops::nlp_create_qkv_heads(project(x, layer.qkv),
+                                                   {.num_heads = heads, .num_kv_heads = heads, .batch_size = images});
   const float scale = 1.0F / std::sqrt(static_cast<float>(config_.hidden_size / config_.heads));
   const Tensor attended = ops::scaled_dot_product_attention(q, k, v, {.scale = scale, .is_causal = false});
-  return project(ops::nlp_concat_heads(attended), layer.output);
+  return sum_chips(project(ops::nlp_concat_heads(attended), layer.output));
 }
 
 Tensor VitModel::feed_forward(const Tensor& x, const Layer& layer) const {
-  return project(project(x, layer.up, config_.activation), layer.down);
+  return sum_chips(project(project(x, layer.up, config_.activation), layer.down));
+}
+
+Tensor VitModel::sum_chips(const Tensor& partial) const {
+  return tensor_parallel() == 1 ? partial : ops::all_reduce(partial, {.cluster_axis = 1});
 }
 
 } // namespace tessera::nn
