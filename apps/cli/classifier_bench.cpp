@@ -77,10 +77,15 @@ nlohmann::json bench_classifier(const ClassifierBenchOptions& options, const Mod
   const nn::ClassifierInfo& info = opened.model->info();
   const bool images = info.input == nn::ClassifierInput::IMAGES;
   const char* const rows = images ? "images" : "texts";
-  nlohmann::json report{{"checkpoint", options.checkpoint}, {"family", info.family},
-                        {"precision", model.precision},     {"board", model.board},
-                        {"dp", opened.mesh->chips()},       {"threads", opened.mesh->queue().threads()},
-                        {"isa", kernels::kernels().isa},    {rows, nlohmann::json::array()}};
+  nlohmann::json report{{"checkpoint", options.checkpoint},
+                        {"family", info.family},
+                        {"precision", model.precision},
+                        {"board", model.board},
+                        {"dp", opened.model->copies()},
+                        {"tp", opened.model->tensor_parallel()},
+                        {"threads", opened.mesh->queue().threads()},
+                        {"isa", kernels::kernels().isa},
+                        {rows, nlohmann::json::array()}};
   if (images) report["image_size"] = info.image_size;
   const PeakMemory peak_memory;
   for (const std::int64_t batch : options.batch) report[rows].push_back(measure(*opened.model, batch, options));

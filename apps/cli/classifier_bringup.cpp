@@ -9,6 +9,7 @@
 #include "apps/cli/board_file.hpp"
 #include "apps/cli/classifier.hpp"
 #include "apps/cli/classifier_inputs.hpp"
+#include "tessera/base/error.hpp"
 #include "tessera/nn/classifier/batch_stream.hpp"
 #include "tessera/reference/reference.hpp"
 
@@ -24,17 +25,58 @@ struct Items {
   std::string source;
 };
 
+/// Pictures as bytes [N, H, W, 3], prepared as the checkpoint wants them.
+tensor::HostTensor prepare(const checkpoint::TensorView& view, const image::Preprocessing& preprocessing,
+                           const std::string& where) {
+  base::require(view.dtype == checkpoint::StorageType::U8 && view.shape.size() == 4 && view.shape[3] == 3 &&
+                    view.num_elements() > 0,
+                "[bringup] images must be U8 of shape [N, H, W, 3]; {} has {} {}", where,
+                checkpoint::to_string(view.dtype), checkpoint::shape_to_string(view.shape));
+  tensor::HostTensor batch;
+  image::Image picture{view.shape[1], view.shape[2], {}};
+  const auto size = static_cast<std::size_t>(picture.height * picture.width * 3);
+  const auto* bytes = reinterpret_cast<const std::uint8_t*>(view.data.data());
+  for (std::int64_t i = 0; i < view.shape[0]; ++i, bytes += size) {
+    picture.pixels.assign(bytes, bytes + size);
+    const image::Pixels pixels = image::preprocess(picture, preprocessing);
+    batch.shape = {view.shape[0], 3, pixels.height, pixels.width};
+    batch.data.insert(batch.data.end(), pixels.values.begin(), pixels.values.end());
+  }
+  return batch;
+}
+
+/// heldout.safetensors beside the weights: pictures as `images`, or inputs that are prepared already, and their
+/// `labels`.
+Items held_out_items(const std::filesystem::path& path, const checkpoint::Checkpoint& checkpoint,
+                     nn::ClassifierInput input) {
+  const auto file = checkpoint::SafeTensors::open(path);
+  Items items{.source = path.string()};
+  if (file.contains("images")) {
+    items.inputs = prepare(file.at("images"), preprocessing_of(checkpoint), path.string());
+  } else {
+    items.inputs = read_classifier_inputs(file, input, path.string());
+  }
+  if (file.contains("labels")) items.labels = checkpoint::to_int64(file.at("labels"));
+  return items;
+}
+
 Items choose_items(const checkpoint::Checkpoint& checkpoint, const nn::ClassifierInfo& info) {
   const std::filesystem::path held_out = checkpoint.folder() / "heldout.safetensors";
   std::error_code error;
-  if (std::filesystem::exists(held_out, error)) {
-    const auto file = checkpoint::SafeTensors::open(held_out);
-    Items items{read_classifier_inputs(file, info.input, held_out.string()), {}, held_out.string()};
-    if (file.contains("labels")) items.labels = checkpoint::to_int64(file.at("labels"));
-    return items;
-  }
+  if (std::filesystem::exists(held_out, error)) return held_out_items(held_out, checkpoint, info.input);
   const std::int64_t tokens = std::min(kRandomTokens, info.max_positions);
   return {random_classifier_inputs(info, kRandomItems, tokens, true), {}, "random"};
+}
+
+/// Whether the board has a line of so many chips, and they can share the model's layers.
+bool can_share(const ModelOptions& options, const checkpoint::Checkpoint& checkpoint, std::int64_t chips) {
+  try {
+    models::parse_tensor_parallelism(find_board(options.board), std::to_string(chips));
+    models::check_tensor_parallel(checkpoint, chips);
+  } catch (const base::InvalidArgument&) {
+    return false;
+  }
+  return true;
 }
 
 /// A trace needs a run, the capture and a replay before its logits are those of a replay.
@@ -73,14 +115,26 @@ bringup::Report bringup_classifier(const ClassifierBringupOptions& options, cons
            return run_stream(model, batch, execution);
          }});
   }
-  const std::int64_t chips = find_board(options.model.board).chips();
-  for (const std::int64_t copies : std::set<std::int64_t>{2, chips}) {
-    if (copies < 2 || copies > chips) continue;
+  const std::int64_t most = find_board(options.model.board).chips() / opened.model->tensor_parallel();
+  for (const std::int64_t copies : std::set<std::int64_t>{2, most}) {
+    if (copies < 2 || copies > most) continue;
     inputs.forms.push_back({"data-parallel", fmt::format("dp {}", copies),
                             [&checkpoint, copies, own = two_queues](const tensor::HostTensor& batch) mutable {
                               own.dp = copies;
                               return open_classifier(own, checkpoint, copies).model->forward(batch, nullptr);
                             }});
+  }
+  for (std::int64_t chips = 2; chips <= find_board(options.model.board).chips(); ++chips) {
+    if (!can_share(options.model, checkpoint, chips)) continue;
+    inputs.forms.push_back({.stage = "tensor-parallel",
+                            .name = fmt::format("tp {}", chips),
+                            .run =
+                                [&checkpoint, chips, own = two_queues](const tensor::HostTensor& batch) mutable {
+                                  own.dp = 1;
+                                  own.tp = std::to_string(chips);
+                                  return open_classifier(own, checkpoint, 1).model->forward(batch, nullptr);
+                                },
+                            .same_bits = false});
   }
   return bringup::run_classifier(inputs,
                                  {.stages = options.stages,

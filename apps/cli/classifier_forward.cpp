@@ -73,6 +73,8 @@ int forward_classifier(const ClassifierForwardOptions& options, const checkpoint
     report["board"] = options.model.board;
     report["precision"] = options.model.precision;
     report["numerics"] = options.model.numerics;
+    report["dp"] = opened->model->copies();
+    report["tp"] = opened->model->tensor_parallel();
   }
   if (listing) {
     listing->finish_step();

@@ -11,12 +11,13 @@
 
 namespace tessera::bringup {
 
-/// The device's model in another form: by traces, on more chips. It must give the same bits.
+/// The device's model in another form: by traces, on more chips.
 struct ClassifierForm {
-  std::string stage; ///< "trace-and-queues" or "data-parallel"
-  std::string name;  ///< "traced, two queues", "dp 8"
+  std::string stage; ///< "trace-and-queues", "data-parallel" or "tensor-parallel"
+  std::string name;  ///< "traced, two queues", "dp 8", "tp 2"
   /// Logits of the inputs.
   std::function<nn::HostTensor(const nn::HostTensor&)> run;
+  bool same_bits = true; ///< as the model itself gives; else it is judged against the reference, as that was
 };
 
 /// What is brought up, and against what. Everything must outlive the run.
@@ -37,8 +38,8 @@ struct ClassifierOptions {
 };
 
 /// Takes a classifier through the guide: baseline, operators, blocks, full-model, top-1-agreement,
-/// trace-and-queues, data-parallel. As run for language models: a stage that fails does not keep the next from running.
-/// Throws InvalidArgument for unknown stage names and for no items.
+/// trace-and-queues, data-parallel, tensor-parallel. As run for language models: a stage that fails does not keep the
+/// next from running. Throws InvalidArgument for unknown stage names and for no items.
 Report run_classifier(const ClassifierInputs& inputs, const ClassifierOptions& options, Progress& progress);
 
 /// Names of the stages, in order.

@@ -66,22 +66,50 @@ checkpoint::Checkpoint open_classifier_checkpoint(const std::string& path_or_hub
   return checkpoint;
 }
 
+namespace {
+
+const ClassifierFamily& require_family(const checkpoint::Checkpoint& checkpoint) {
+  if (const ClassifierFamily* family = classifier_family_of(checkpoint)) return *family;
+  std::vector<std::string_view> known;
+  for (const ClassifierFamily& each : registry()) known.push_back(each.architecture);
+  throw base::Unsupported(
+      fmt::format("[load] a classifier is required: architectures of {}, or torchvision's tensor names without a "
+                  "config.json; {} is neither",
+                  fmt::join(known, ", "), checkpoint.folder().string()));
+}
+
+} // namespace
+
+void check_tensor_parallel(const checkpoint::Checkpoint& checkpoint, std::int64_t chips) {
+  if (chips == 1) return;
+  const ClassifierFamily& family = require_family(checkpoint);
+  base::require(family.shared_heads != nullptr,
+                "[tensor parallel] chips cannot share the layers of a {}: every chip holds all of it; received {} "
+                "chips; leave --tp out, --dp spreads the images",
+                family.name, chips);
+  const std::int64_t heads = family.shared_heads(reader(checkpoint));
+  std::vector<std::int64_t> possible;
+  for (std::int64_t n = 1; n <= heads; ++n) {
+    if (heads % n == 0) possible.push_back(n);
+  }
+  base::require(chips >= 1 && heads % chips == 0,
+                "[tensor parallel] the chips that share the {} attention heads must divide them; received {}; {} are "
+                "possible",
+                heads, chips, fmt::join(possible, ", "));
+}
+
 std::unique_ptr<nn::ClassifierModel> load_classifier(std::shared_ptr<runtime::MeshDevice> device,
                                                      const checkpoint::Checkpoint& checkpoint,
                                                      const ClassifierLoadOptions& options) {
-  const ClassifierFamily* family = classifier_family_of(checkpoint);
-  if (family == nullptr) {
-    std::vector<std::string_view> known;
-    for (const ClassifierFamily& each : registry()) known.push_back(each.architecture);
-    throw base::Unsupported(
-        fmt::format("[load] a classifier is required: architectures of {}, or torchvision's tensor names without a "
-                    "config.json; {} is neither",
-                    fmt::join(known, ", "), checkpoint.folder().string()));
-  }
-  const nn::Precision precision = nn::make_precision(options.precision, {.family = std::string(family->name)});
+  const ClassifierFamily& family = require_family(checkpoint);
+  check_tensor_parallel(checkpoint, options.tensor_parallel);
+  base::require(options.tensor_parallel == 1 || options.tensor_parallel == device->board().mesh_columns,
+                "[tensor parallel] the chips of a copy must be a row of the mesh, {} chips; received {}",
+                device->board().mesh_columns, options.tensor_parallel);
+  const nn::Precision precision = nn::make_precision(options.precision, {.family = std::string(family.name)});
   // Weights are changed before they are stored, norms folded into them: there is no format of their own to keep.
   const nn::WeightLoader weights(*device, checkpoint, false, DataType::FLOAT32, options.random_seed);
-  auto model = family->load({std::move(device), checkpoint, weights, precision});
+  auto model = family.load({std::move(device), checkpoint, weights, precision, options.tensor_parallel});
   weights.finish();
   return model;
 }

@@ -21,6 +21,7 @@ struct ClassifierMaterial {
   const checkpoint::Checkpoint& checkpoint;
   const nn::WeightLoader& weights;
   const nn::Precision& precision;
+  std::int64_t tensor_parallel = 1; ///< chips that share the layers; more than 1: columns of the mesh
 };
 
 /// How a family of published classifiers of images or texts becomes a model of ours.
@@ -31,6 +32,8 @@ struct ClassifierFamily {
   /// Whether weights that come without a configuration are of this family; null: they never are.
   bool (*recognises)(const checkpoint::Checkpoint& checkpoint) = nullptr;
   std::unique_ptr<nn::ClassifierModel> (*load)(const ClassifierMaterial& material) = nullptr;
+  /// The attention heads of a configuration, which chips can share; null: every chip holds a layer whole.
+  std::int64_t (*shared_heads)(const checkpoint::ConfigReader& config) = nullptr;
 };
 
 /// All families, in alphabetical order. A new one adds its folder and its line in classifier.cpp.
@@ -46,11 +49,17 @@ struct ClassifierLoadOptions {
   std::string precision = "accuracy"; ///< preset or JSON file
   /// Random weights of this seed in place of the checkpoint's, which may be a configuration alone.
   std::optional<std::uint64_t> random_seed;
+  /// Chips that share the layers of a copy of the model: 1, or the columns of the mesh.
+  std::int64_t tensor_parallel = 1;
 };
 
-/// Puts a classifier on a device, all of it on each chip. Throws Unsupported for a checkpoint of no known
-/// family, InvalidArgument for a contradictory configuration or option, IoError for missing or misshapen tensors,
-/// OutOfMemory when the card's memory does not suffice.
+/// Throws InvalidArgument unless so many chips can share the layers of a checkpoint's model: 1 always can, more can
+/// where its family has attention heads that they divide.
+void check_tensor_parallel(const checkpoint::Checkpoint& checkpoint, std::int64_t chips);
+
+/// Puts a classifier on a device, a copy on each chip or, with tensor parallelism, on each row of the mesh. Throws
+/// Unsupported for a checkpoint of no known family, InvalidArgument for a contradictory configuration or option,
+/// IoError for missing or misshapen tensors, OutOfMemory when the card's memory does not suffice.
 std::unique_ptr<nn::ClassifierModel> load_classifier(std::shared_ptr<runtime::MeshDevice> device,
                                                      const checkpoint::Checkpoint& checkpoint,
                                                      const ClassifierLoadOptions& options);

@@ -118,7 +118,7 @@ TEST(VisionBringup, LabelsAreHeldToTheReferencesAccuracy) {
   EXPECT_TRUE(bring_up(right, {}, labels).passed());
   FakeClassifier wrong("classifier", -1.0F);
   EXPECT_THAT(failing_rows(stage_of(bring_up(wrong, {}, labels), "top-1-agreement")),
-              testing::ElementsAre("logits", "labels"));
+              testing::ElementsAre("logits", "device on labels"));
 }
 
 TEST(VisionBringup, OtherFormsMustGiveTheSameBits) {
@@ -130,6 +130,20 @@ TEST(VisionBringup, OtherFormsMustGiveTheSameBits) {
   const Report report = bring_up(device, {}, {}, {form("trace-and-queues", device), form("data-parallel", other)});
   EXPECT_EQ(stage_of(report, "trace-and-queues").verdict, Verdict::PASSED);
   EXPECT_EQ(stage_of(report, "data-parallel").verdict, Verdict::FAILED);
+}
+
+TEST(VisionBringup, FormsThatAddInAnotherOrderAreJudgedAgainstTheReference) {
+  FakeClassifier device;
+  FakeClassifier near("classifier", 1.0F + 0x1p-20F);
+  FakeClassifier far("classifier", -1.0F);
+  const auto form = [](const char* name, FakeClassifier& model) {
+    return ClassifierForm{.stage = "tensor-parallel",
+                          .name = name,
+                          .run = [&model](const HostTensor& x) { return model.forward(x, nullptr); },
+                          .same_bits = false};
+  };
+  const Report report = bring_up(device, {}, {}, {form("tp 2", near), form("tp 4", far)});
+  EXPECT_THAT(failing_rows(stage_of(report, "tensor-parallel")), testing::ElementsAre("tp 4"));
 }
 
 TEST(VisionBringup, RunsTheStagesAskedForAndKnowsTheirNames) {

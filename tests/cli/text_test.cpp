@@ -166,8 +166,9 @@ TEST_F(Texts, BringupTakesAClassifierThroughAllStages) {
     for (const auto& row : stage.at("rows")) modules.insert(row.at("module"));
   }
   EXPECT_THAT(names, ::testing::ElementsAre("baseline", "operators", "blocks", "full-model", "top-1-agreement",
-                                            "trace-and-queues", "data-parallel"));
-  for (const char* module : {"layer.1.self_attention", "layer.1.attention", "layer.0.mlp", "layer.0", "pooler", "dp 2"})
+                                            "trace-and-queues", "data-parallel", "tensor-parallel"));
+  for (const char* module :
+       {"layer.1.self_attention", "layer.1.attention", "layer.0.mlp", "layer.0", "pooler", "dp 2", "tp 2"})
     EXPECT_TRUE(modules.contains(module)) << module;
 }
 

@@ -178,6 +178,21 @@ TEST_F(Bert, TracesQueuesAndCopiesGiveTheBitsOfTheForwardPass) {
   }
 }
 
+TEST_F(Bert, ChipsThatShareTheLayersGiveWhatOneChipGives) {
+  const auto checkpoint = write();
+  const HostTensor inputs = inputs_of({37, 70, 1});
+  const HostTensor expected = load(checkpoint)->forward(inputs, nullptr);
+  for (const auto& [copies, chips] : {std::pair{1, 2}, {1, 4}, {2, 2}}) {
+    BoardSpec mesh = board("t3000");
+    mesh.mesh_rows = copies;
+    mesh.mesh_columns = chips;
+    const auto model = load_classifier(runtime::MeshDevice::open({.board = mesh, .threads = 2}), checkpoint,
+                                       {.precision = "full", .tensor_parallel = chips});
+    EXPECT_EQ(model->copies(), copies);
+    EXPECT_LE(metrics::max_abs_error(expected.data, model->forward(inputs, nullptr).data), 1e-5);
+  }
+}
+
 TEST_F(Bert, CountsParametersAndWorkOfBertBase) {
   const auto path = std::filesystem::path(TESSERA_SOURCE_DIR) / "configs" / "bert-base-uncased.json";
   const auto device = runtime::MeshDevice::open({.mode = runtime::RunMode::RECORD});

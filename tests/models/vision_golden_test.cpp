@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "tessera/base/error.hpp"
 #include "tessera/metrics/comparison.hpp"
 #include "tessera/models/classifier.hpp"
 #include "tests/models/vision_golden.hpp"
@@ -30,6 +31,26 @@ TEST_P(GoldenVision, FullPrecisionEqualsTheGoldenLogits) {
   const HostTensor logits = model->forward(golden("pixel_values"), nullptr);
   EXPECT_EQ(logits.shape, golden("logits").shape);
   EXPECT_LE(metrics::max_abs_error(golden("logits").data, logits.data), kFullTolerance);
+}
+
+TEST_P(GoldenVision, FullPrecisionEqualsTheGoldenLogitsOnLines) {
+  const auto checkpoint = test::open_golden_vision(GetParam(), folder_.path());
+  const auto load = [&](std::int64_t chips) {
+    BoardSpec line = board("t3000");
+    line.mesh_rows = 1;
+    line.mesh_columns = chips;
+    return models::load_classifier(runtime::MeshDevice::open({.board = line}), checkpoint,
+                                   {.precision = "full", .tensor_parallel = chips});
+  };
+  for (const std::int64_t chips : {2, 4}) {
+    if (models::classifier_family_of(checkpoint)->shared_heads == nullptr) {
+      EXPECT_THROW(load(chips), base::InvalidArgument);
+      continue;
+    }
+    const HostTensor logits = load(chips)->forward(golden("pixel_values"), nullptr);
+    EXPECT_EQ(logits.shape, golden("logits").shape);
+    EXPECT_LE(metrics::max_abs_error(golden("logits").data, logits.data), kFullTolerance) << chips;
+  }
 }
 
 /// [N, C, H, W] of [N, H, W, C].

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <filesystem>
 #include <functional>
 #include <memory>
 #include <numeric>
@@ -15,7 +14,6 @@
 #include "apps/cli/standard_streams.hpp"
 #include "apps/cli/tokenizer_path.hpp"
 #include "tessera/base/error.hpp"
-#include "tessera/base/file.hpp"
 #include "tessera/checkpoint/json_text.hpp"
 #include "tessera/image/preprocess.hpp"
 #include "tessera/nn/classifier/text_rows.hpp"
@@ -23,8 +21,6 @@
 
 namespace tessera::cli {
 namespace {
-
-constexpr std::size_t kMaxConfigBytes = 1 << 20;
 
 struct Options {
   ModelOptions model;
@@ -51,16 +47,6 @@ struct Items {
   std::vector<std::string> names;
   std::function<tensor::HostTensor(std::size_t first, std::size_t count)> read;
 };
-
-/// preprocessor_config.json beside the weights; without it, torchvision's way for a checkpoint that has no
-/// configuration either.
-image::Preprocessing preprocessing_of(const checkpoint::Checkpoint& checkpoint) {
-  const std::filesystem::path path = checkpoint.folder() / "preprocessor_config.json";
-  std::error_code error;
-  if (!std::filesystem::exists(path, error) && checkpoint.config().empty()) return image::torchvision_preprocessing();
-  const auto json = checkpoint::parse_json(base::read_file(path, kMaxConfigBytes), path.string());
-  return image::read_preprocessing(checkpoint::ConfigReader(json, path.string()));
-}
 
 tensor::HostTensor read_batch(std::span<const std::string> files, const image::Preprocessing& preprocessing) {
   tensor::HostTensor batch;

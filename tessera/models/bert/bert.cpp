@@ -25,7 +25,7 @@ std::unique_ptr<nn::ClassifierModel> load_bert(const ClassifierMaterial& materia
   const checkpoint::Checkpoint& checkpoint = material.checkpoint;
   return std::make_unique<nn::BertModel>(
       material.device, configure_bert(checkpoint::ConfigReader(checkpoint.config(), checkpoint.config_path().string())),
-      material.weights, material.precision);
+      material.weights, material.precision, material.tensor_parallel);
 }
 
 } // namespace
@@ -47,7 +47,8 @@ ClassifierFamily bert_family() {
   return {.name = kFamily,
           .architecture = "BertForSequenceClassification",
           .input = nn::ClassifierInput::TEXTS,
-          .load = load_bert};
+          .load = load_bert,
+          .shared_heads = [](const checkpoint::ConfigReader& config) { return configure_bert(config).encoder.heads; }};
 }
 
 } // namespace tessera::models

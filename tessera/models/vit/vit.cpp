@@ -12,7 +12,7 @@ std::unique_ptr<nn::ClassifierModel> load_vit(const ClassifierMaterial& material
   const checkpoint::Checkpoint& checkpoint = material.checkpoint;
   return std::make_unique<nn::VitModel>(
       material.device, configure_vit(checkpoint::ConfigReader(checkpoint.config(), checkpoint.config_path().string())),
-      material.weights, material.precision);
+      material.weights, material.precision, material.tensor_parallel);
 }
 
 } // namespace
@@ -33,7 +33,10 @@ nn::VitConfig configure_vit(const checkpoint::ConfigReader& config) {
 }
 
 ClassifierFamily vit_family() {
-  return {.name = kFamily, .architecture = "ViTForImageClassification", .load = load_vit};
+  return {.name = kFamily,
+          .architecture = "ViTForImageClassification",
+          .load = load_vit,
+          .shared_heads = [](const checkpoint::ConfigReader& config) { return configure_vit(config).encoder.heads; }};
 }
 
 } // namespace tessera::models

@@ -15,7 +15,7 @@ BatchStream::BatchStream(ClassifierModel& model, const Shape& shape, const Execu
                 "received {}",
                 shape);
   for (Slot& slot : slots_)
-    slot.inputs = model.allocate_inputs(model.items_of_chip(shape[0]), shape.extents().subspan(1));
+    slot.inputs = model.allocate_inputs(model.items_of_copy(shape[0]), shape.extents().subspan(1));
 }
 
 void BatchStream::submit(const HostTensor& inputs) {

@@ -17,11 +17,18 @@ Shape host_shape(const FeatureMap& features, std::int64_t items) {
 
 } // namespace
 
-ClassifierModel::ClassifierModel(std::shared_ptr<runtime::MeshDevice> device, Precision precision, ClassifierInfo info)
+ClassifierModel::ClassifierModel(std::shared_ptr<runtime::MeshDevice> device, Precision precision, ClassifierInfo info,
+                                 std::int64_t tensor_parallel)
     : device_(std::move(device)),
       precision_(std::move(precision)),
       info_(std::move(info)),
+      tensor_parallel_(tensor_parallel),
       latest_(input_name(info_.input)) {}
+
+tensor::MeshMapper ClassifierModel::over_copies(int dim, std::int64_t of_copy) const {
+  if (tensor_parallel_ == 1) return tensor::shard_tensor_to_mesh(dim, of_copy);
+  return tensor::shard_tensor_2d_mesh(tensor::MeshCut{dim, of_copy}, std::nullopt);
+}
 
 void ClassifierModel::append(std::string name, Forward forward) {
   modules_.push_back({.name = name, .input = latest_});
@@ -38,14 +45,16 @@ FeatureMap ClassifierModel::upload(const HostTensor& inputs) {
   const auto extents = inputs.shape.extents();
   base::require(extents.size() > 1 && inputs.shape.volume() > 0, "[{}] {} of items must not be empty; received {}",
                 info_.family, input_name(info_.input), inputs.shape);
-  FeatureMap memory = allocate_inputs(items_of_chip(extents[0]), extents.subspan(1));
+  FeatureMap memory = allocate_inputs(items_of_copy(extents[0]), extents.subspan(1));
   write_inputs(memory, inputs);
   return memory;
 }
 
 tensor::Read<HostTensor> ClassifierModel::begin_read(const FeatureMap& features, std::int64_t items) const {
   const Shape shape = host_shape(features, items);
-  return tensor::begin_read(features.rows, tensor::concat_mesh_to_tensor(-2, shape.volume() / shape[-1]));
+  const tensor::MeshConcat rows{-2, shape.volume() / shape[-1]};
+  return tensor::begin_read(
+      features.rows, tensor_parallel_ == 1 ? tensor::MeshComposer{.mesh = rows} : tensor::MeshComposer{.rows = rows});
 }
 
 HostTensor ClassifierModel::read(const FeatureMap& features, std::int64_t items) const {
@@ -83,14 +92,14 @@ FeatureMap ClassifierModel::upload_features(const HostTensor& x, const HostTenso
   base::require(shape.rank() >= 2 && shape.rank() <= 4 && shape.volume() > 0,
                 "[run_module] x must be [N, rows of an item..., C]; received {}", shape);
   const std::int64_t rows_of_item = shape.volume() / shape[0] / shape[-1];
-  FeatureMap features{.items = items_of_chip(shape[0])};
+  FeatureMap features{.items = items_of_copy(shape[0])};
   features.extents.assign(shape.extents().begin() + 1, shape.extents().end() - 1);
   if (info_.input == ClassifierInput::TEXTS) features.mask = upload(inputs).mask;
   HostTensor rows = x;
   rows.shape = {1, 1, shape[0] * rows_of_item, shape[-1]};
   const TensorSpec whole{rows.shape, activation(), Layout::TILE, kDramInterleaved};
   features.rows = tensor::from_host(*device_, tensor::rows_of(std::move(rows)), whole,
-                                    tensor::shard_tensor_to_mesh(-2, features.items * rows_of_item), "x");
+                                    over_copies(-2, features.items * rows_of_item), "x");
   return features;
 }
 

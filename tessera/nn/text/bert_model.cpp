@@ -29,8 +29,10 @@ ClassifierInfo info_of(const BertConfig& config) {
 } // namespace
 
 BertModel::BertModel(std::shared_ptr<runtime::MeshDevice> device, const BertConfig& config, const WeightLoader& weights,
-                     const Precision& precision)
-    : TextModel(std::move(device), precision, info_of(config)), config_(config), encoder_(config.encoder, precision) {
+                     const Precision& precision, std::int64_t tensor_parallel)
+    : TextModel(std::move(device), precision, info_of(config), tensor_parallel),
+      config_(config),
+      encoder_(config.encoder, precision, copies(), tensor_parallel) {
   const runtime::MemoryKindScope kind(this->device(), runtime::MemoryKind::WEIGHTS);
   const std::string prefix =
       weights.has("bert.embeddings.word_embeddings.weight") || !weights.has("embeddings.word_embeddings.weight")

@@ -15,8 +15,9 @@ namespace tessera::nn {
 class BertModel final : public TextModel {
  public:
   /// Throws IoError for tensors that are missing or misshapen, OutOfMemory when the card is too small.
+  /// REQUIRES: as Encoder.
   BertModel(std::shared_ptr<runtime::MeshDevice> device, const BertConfig& config, const WeightLoader& weights,
-            const Precision& precision);
+            const Precision& precision, std::int64_t tensor_parallel = 1);
 
  private:
   void append_embeddings(const WeightLoader& weights, const std::string& prefix);

@@ -22,18 +22,18 @@ std::vector<std::int32_t> integers(const HostTensor& inputs, std::int64_t row) {
 
 } // namespace
 
-FeatureMap TextModel::allocate_inputs(std::int64_t items_of_chip, std::span<const std::int64_t> extents) const {
-  base::require(extents.size() == 2 && items_of_chip > 0 && extents[0] == kTextRows && extents[1] > 0,
+FeatureMap TextModel::allocate_inputs(std::int64_t items_of_copy, std::span<const std::int64_t> extents) const {
+  base::require(extents.size() == 2 && items_of_copy > 0 && extents[0] == kTextRows && extents[1] > 0,
                 "[{}] texts must be [N, {}, S]; received items of {}", info().family, kTextRows, Shape(extents));
   const std::int64_t length = extents[1];
   base::require(length <= info().max_positions,
                 "[{}] texts of at most {} tokens (max_position_embeddings) are possible; received {}; shorten them",
                 info().family, info().max_positions, length);
-  const TensorSpec integers{{1, 1, items_of_chip * length}, DataType::INT32, Layout::ROW_MAJOR, kDramInterleaved};
+  const TensorSpec integers{{1, 1, items_of_copy * length}, DataType::INT32, Layout::ROW_MAJOR, kDramInterleaved};
   const TensorSpec mask{
-      {items_of_chip, 1, 1, round_up(length, kTileHeight)}, DataType::FLOAT32, Layout::ROW_MAJOR, kDramInterleaved};
+      {items_of_copy, 1, 1, round_up(length, kTileHeight)}, DataType::FLOAT32, Layout::ROW_MAJOR, kDramInterleaved};
   return {.rows = Tensor::allocate(device(), integers, "input_ids"),
-          .items = items_of_chip,
+          .items = items_of_copy,
           .extents = {length},
           .types = Tensor::allocate(device(), integers, "token_type_ids"),
           .mask = Tensor::allocate(device(), mask, "attention_mask")};
@@ -46,17 +46,16 @@ void TextModel::write_inputs(const FeatureMap& memory, const HostTensor& inputs)
   base::require(length == memory.extents.at(0), "[{}] texts of {} tokens are required; received {}", info().family,
                 memory.extents.at(0), length);
   const Shape whole{1, 1, items * length};
-  const auto of_chips = tensor::shard_tensor_to_mesh(-1, memory.items * length);
-  tensor::write(memory.rows, integers(inputs, kIdsRow), whole, of_chips);
-  tensor::write(memory.types, integers(inputs, kTypesRow), whole, of_chips);
+  const auto of_copies = over_copies(-1, memory.items * length);
+  tensor::write(memory.rows, integers(inputs, kIdsRow), whole, of_copies);
+  tensor::write(memory.types, integers(inputs, kTypesRow), whole, of_copies);
   HostTensor mask{memory.mask.shape().with(0, items), {}};
   for (std::int64_t item = 0; item < items; ++item) {
     for (const float kept : text_row(inputs, item, kMaskRow)) mask.data.push_back(kept == 0.0F ? kMaskedScore : 0.0F);
     mask.data.resize(static_cast<std::size_t>((item + 1) * mask.shape[-1]), kMaskedScore);
   }
   const Shape shape = mask.shape;
-  tensor::write_rows(memory.mask, tensor::rows_of(std::move(mask)), shape,
-                     tensor::shard_tensor_to_mesh(0, memory.items));
+  tensor::write_rows(memory.mask, tensor::rows_of(std::move(mask)), shape, over_copies(0, memory.items));
 }
 
 } // namespace tessera::nn

@@ -39,8 +39,10 @@ HostRows as_rows(const HostRows& vector, std::int64_t rows) {
 } // namespace
 
 VitModel::VitModel(std::shared_ptr<runtime::MeshDevice> device, const VitConfig& config, const WeightLoader& weights,
-                   const Precision& precision)
-    : VisionModel(std::move(device), precision, info_of(config)), config_(config), encoder_(config.encoder, precision) {
+                   const Precision& precision, std::int64_t tensor_parallel)
+    : VisionModel(std::move(device), precision, info_of(config), tensor_parallel),
+      config_(config),
+      encoder_(config.encoder, precision, copies(), tensor_parallel) {
   const runtime::MemoryKindScope kind(this->device(), runtime::MemoryKind::WEIGHTS);
   append_embeddings(weights);
   for (std::int64_t i = 0; i < config.layers; ++i) append_layer(fmt::format("layer.{}", i), load_layer(weights, i));

@@ -15,8 +15,9 @@ namespace tessera::nn {
 class VitModel final : public VisionModel {
  public:
   /// Throws IoError for tensors that are missing or misshapen, OutOfMemory when the card is too small.
+  /// REQUIRES: as Encoder.
   VitModel(std::shared_ptr<runtime::MeshDevice> device, const VitConfig& config, const WeightLoader& weights,
-           const Precision& precision);
+           const Precision& precision, std::int64_t tensor_parallel = 1);
 
  private:
   EncoderLayer load_layer(const WeightLoader& weights, std::int64_t number) const;
