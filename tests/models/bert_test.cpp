@@ -74,12 +74,11 @@ TEST_F(Bert, EveryModuleAgreesWithTheReference) {
     const auto checkpoint = write(berts[i]);
     const auto device = load(checkpoint);
     const auto reference = reference::open_classifier(checkpoint);
-    HostTensor inputs = inputs_of({37, 70, 1});
-    if (berts[i].types == 1) {
-      for (std::int64_t item = 0; item < 3; ++item) {
-        for (const float& type : nn::text_row(inputs, item, nn::kTypesRow)) const_cast<float&>(type) = 0.0F;
-      }
+    std::vector<nn::TextTokens> texts = texts_of({37, 70, 1});
+    for (nn::TextTokens& text : texts) {
+      if (berts[i].types == 1) text.types.assign(text.ids.size(), 0);
     }
+    const HostTensor inputs = nn::pack_texts(texts, 0);
     nn::Features expected;
     nn::Features actual;
     const HostTensor logits = reference->forward(inputs, &expected);

@@ -337,10 +337,11 @@ void add_options(CLI::App& app, Options& options) {
       ->capture_default_str();
   app.add_option("--decode", options.decode, "Decode steps to measure")->capture_default_str();
   app.add_option("--batch", options.batch,
-                 "Users that decode together, of all copies, separated by commas; 0: none. Images of a batch")
+                 "Users that decode together, of all copies, separated by commas; 0: none. Images or texts of a batch")
       ->delimiter(',')
       ->capture_default_str();
-  app.add_option("--prompt", options.prompt, "Tokens of each user's prompt before decode")->capture_default_str();
+  app.add_option("--prompt", options.prompt, "Tokens of each user's prompt before decode; of each text")
+      ->capture_default_str();
   app.add_option("--repeats", options.repeats, "Runs of each prefill")->capture_default_str();
   app.add_flag("--ops", options.ops, "What one pass of each spends its time on, op by op, and what bounds it");
   options.model.add(app);
@@ -357,11 +358,12 @@ Command bench_command() {
       .summary = "Measures prefill, decode and loading on this host, beside what the machine gives",
       .examples =
           "Medians, with the slowest and the fastest in brackets; decode counts each step. Tokens/s count all "
-          "users. Of an image classifier: images/s of batches.\n\n"
+          "users. Of a classifier: images/s, or sequences/s and tokens/s, of batches.\n\n"
           "Examples:\n"
           "  tessera bench demo\n"
           "  tessera bench llama-3.2-1b --random-weights --precision bfp8 --prefill 512 --decode 128 --batch 1,8,32\n"
           "  tessera bench resnet-50 --random-weights --precision bf16 --batch 1,8\n"
+          "  tessera bench bert-base-uncased --random-weights --precision bf16 --batch 1,8 --prompt 128\n"
           "  tessera bench demo --ops --json bench.json",
       .add = [](CLI::App& app) -> std::function<int()> {
         auto options = std::make_shared<Options>();
