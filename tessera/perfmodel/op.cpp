@@ -59,7 +59,8 @@ Prediction predict_op(const OpRecord& record, const BoardSpec& board, const Cond
                       const Constants& constants) {
   const OpCase op{record, board, conditions, constants};
   Prediction result;
-  if (const auto predictor = predictors().find(record.name); predictor != predictors().end()) {
+  const bool has_operands = record.inputs.size() >= 2; // the kinds below look at both
+  if (const auto predictor = predictors().find(record.name); has_operands && predictor != predictors().end()) {
     result = predictor->second(op);
   } else {
     result = is_collective(record.name) ? predict_collective(op) : predict_stream(op);

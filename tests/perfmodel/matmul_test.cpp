@@ -49,6 +49,13 @@ TEST(MatmulConfig, OfFewRowsSharesThemByDefault) {
   EXPECT_FALSE(configure(few, n150()).one_dimensional);
 }
 
+TEST(FitsInL1, SaysWhereTheBenchmarkShards) {
+  EXPECT_TRUE(fits_in_l1(problem(3072, 3072, 3072), n150()));
+  EXPECT_FALSE(fits_in_l1(problem(8192, 8192, 8192, DataType::BFLOAT4_B), n150()));
+  EXPECT_FALSE(fits_in_l1(problem(4096, 4096, 4096), n150()));
+  EXPECT_TRUE(fits_in_l1(problem(4096, 4096, 4096, DataType::BFLOAT4_B), n150()));
+}
+
 TEST(NaturalGrid, IsTheOneWhoseColumnsDivideTheShape) {
   const ArchSpec& p150 = board("p150").arch;
   EXPECT_EQ(natural_grid(640, 1664, 1664, p150), (Grid{10, 13}));
