@@ -146,7 +146,10 @@ std::vector<Part> parts(const std::filesystem::path& folder, const std::filesyst
   Part ops{"ops", {}, stream_variables(perfmodel::constants()), 12};
   for (const perfmodel::OpRow& row : perfmodel::read_op_rows(folder)) ops.points.push_back(point_of(row));
   Part decode{"decode", {}, variables("wormhole_b0", kDecode), 20};
-  Part prefill{"time to first token", {}, variables("wormhole_b0", {"attention_efficiency", "host.prefill_ns"}), 12};
+  Part prefill{"time to first token",
+               {},
+               variables("wormhole_b0", {"attention_efficiency", "host.prefill_ns", "host.prefill_chip_ns"}),
+               12};
   for (const perfmodel::ModelRow& row : perfmodel::read_model_rows(folder)) {
     const auto recorded = std::make_shared<DecodeRow>(row, configs);
     const std::string fold = row.config + row.board;

@@ -86,13 +86,10 @@ inline std::span<const Field<CollectiveConstants>> fields_of<CollectiveConstants
 template <>
 inline std::span<const Field<HostConstants>> fields_of<HostConstants>() {
   static constexpr Field<HostConstants> table[] = {
-      {"step_ns", &HostConstants::step_ns},
-      {"logit_row_ns", &HostConstants::logit_row_ns},
-      {"logits_ns", &HostConstants::logits_ns},
-      {"submesh_ns", &HostConstants::submesh_ns},
-      {"prefill_ns", &HostConstants::prefill_ns},
-      {"eager_op_ns", &HostConstants::eager_op_ns},
-      {"image_batch_ns", &HostConstants::image_batch_ns},
+      {"step_ns", &HostConstants::step_ns},         {"logit_row_ns", &HostConstants::logit_row_ns},
+      {"logits_ns", &HostConstants::logits_ns},     {"submesh_ns", &HostConstants::submesh_ns},
+      {"prefill_ns", &HostConstants::prefill_ns},   {"prefill_chip_ns", &HostConstants::prefill_chip_ns},
+      {"eager_op_ns", &HostConstants::eager_op_ns}, {"image_batch_ns", &HostConstants::image_batch_ns},
   };
   return table;
 }

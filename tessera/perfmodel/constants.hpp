@@ -73,13 +73,14 @@ struct CollectiveConstants {
 
 /// The host's part of a decode step.
 struct HostConstants {
-  double step_ns = 0;        ///< starting the trace, reading the token
-  double logit_row_ns = 0;   ///< of each user beyond the first, for 2^17 logits
-  double logits_ns = 0;      ///< of 2^17 logits on one chip
-  double submesh_ns = 0;     ///< of each further copy of the model that the same host drives
-  double prefill_ns = 0;     ///< starting a prefill, reading the first token
-  double eager_op_ns = 0;    ///< of an op that is not traced
-  double image_batch_ns = 0; ///< of a batch of images
+  double step_ns = 0;         ///< starting the trace, reading the token
+  double logit_row_ns = 0;    ///< of each user beyond the first, for 2^17 logits
+  double logits_ns = 0;       ///< of 2^17 logits on one chip
+  double submesh_ns = 0;      ///< of each further copy of the model that the same host drives
+  double prefill_ns = 0;      ///< starting a prefill, reading the first token
+  double prefill_chip_ns = 0; ///< the same, of each further chip that shares the model
+  double eager_op_ns = 0;     ///< of an op that is not traced
+  double image_batch_ns = 0;  ///< of a batch of images
 };
 
 /// Relative: half of all predictions lie within.

@@ -47,7 +47,9 @@ double decode_ns(const StepTime& step, const StepRun& run, const Constants& cons
 
 double prefill_ns(const StepTime& step, const StepRun& run, const Constants& constants) {
   const HostConstants& host = constants.host;
-  return launched_ns(step, run.traced, host) + host.prefill_ns + host.submesh_ns * static_cast<double>(run.copies - 1);
+  return launched_ns(step, run.traced, host) + host.prefill_ns +
+         host.prefill_chip_ns * static_cast<double>(run.chips - 1) +
+         host.submesh_ns * static_cast<double>(run.copies - 1);
 }
 
 double images_ns(const StepTime& step, bool traced, const Constants& constants) {
