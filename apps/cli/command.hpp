@@ -25,6 +25,7 @@ Command classify_command();
 Command tokenize_command();
 Command detokenize_command();
 Command plan_command();
+Command predict_command();
 Command bench_command();
 Command profile_command();
 Command devices_command();

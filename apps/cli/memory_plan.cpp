@@ -1,6 +1,7 @@
 #include "apps/cli/memory_plan.hpp"
 
 #include "tessera/base/error.hpp"
+#include "tessera/bringup/predicted_speed.hpp"
 
 namespace tessera::cli {
 namespace {
@@ -18,25 +19,26 @@ MemoryUse use_of(const runtime::BankAllocator& allocator) {
 }
 
 /// Loads and runs the model on a recording device of this board. Throws OutOfMemory when the board is too small.
-MemoryPlan record(const BoardSpec& mesh, nn::TensorParallelScheme scheme, const checkpoint::Checkpoint& checkpoint,
-                  const PlanRequest& request) {
+MemoryPlan record(const BoardSpec& mesh, const models::Parallelism& parallelism,
+                  const checkpoint::Checkpoint& checkpoint, const PlanRequest& request) {
+  const std::int64_t copies = parallelism.dp;
   const auto device = runtime::MeshDevice::open({.board = mesh, .mode = runtime::RunMode::RECORD, .threads = 1});
   const auto model = models::load(device, checkpoint,
                                   {.precision = request.precision,
                                    .context = request.context,
                                    .max_users = request.users,
-                                   .scheme = scheme,
+                                   .scheme = parallelism.scheme,
                                    .layers = request.layers});
   const nn::CausalLMInfo& info = model->info();
   const std::int64_t length = request.prompt_length > 0 ? request.prompt_length : info.context;
-  model->forward_prefill(0, std::vector<std::int32_t>(static_cast<std::size_t>(length)), nn::LogitsRows::LAST);
-  model->decode_step(request.users);
+  auto time = bringup::predict_speed(*model, length, request.users, copies, perfmodel::constants());
   const runtime::Trace trace(device, 0, [&] { model->decode_step(request.users); });
   return {.family = info.family,
           .context = info.context,
           .prompt_length = length,
           .dram = use_of(device->allocator(BufferType::DRAM)),
-          .l1 = use_of(device->allocator(BufferType::L1))};
+          .l1 = use_of(device->allocator(BufferType::L1)),
+          .time = time ? std::make_shared<const bringup::PredictedSpeed>(*std::move(time)) : nullptr};
 }
 
 /// The same chips with room for everything, to learn what a model that does not fit would need.
@@ -49,13 +51,17 @@ BoardSpec without_limits(BoardSpec mesh) {
 
 } // namespace
 
+MemoryUse memory_use(const runtime::MeshDevice& device, BufferType type) {
+  return use_of(device.allocator(type));
+}
+
 MemoryPlan plan_memory(const BoardSpec& board, const models::Parallelism& parallelism,
                        const checkpoint::Checkpoint& checkpoint, const PlanRequest& request) {
   const BoardSpec mesh = parallelism.submesh_of(board);
   try {
-    return record(mesh, parallelism.scheme, checkpoint, request);
+    return record(mesh, parallelism, checkpoint, request);
   } catch (const base::OutOfMemory& error) {
-    MemoryPlan plan = record(without_limits(mesh), parallelism.scheme, checkpoint, request);
+    MemoryPlan plan = record(without_limits(mesh), parallelism, checkpoint, request);
     plan.fits = false;
     plan.explanation = error.what();
     const auto limits = runtime::MeshDevice::open({.board = mesh, .mode = runtime::RunMode::RECORD, .threads = 1});

@@ -1,11 +1,16 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 
 #include "tessera/checkpoint/checkpoint.hpp"
 #include "tessera/models/parallelism.hpp"
+
+namespace tessera::bringup {
+struct PredictedSpeed;
+}
 
 namespace tessera::cli {
 
@@ -37,6 +42,8 @@ struct MemoryPlan {
   std::int64_t prompt_length = 0;
   MemoryUse dram; ///< what is needed, even when it does not fit
   MemoryUse l1;
+  std::shared_ptr<const bringup::PredictedSpeed>
+      time; ///< as if it fitted; null where nothing is known of the architecture
 };
 
 /// How a board is shared out for a model, and what that comes to on each chip.
@@ -61,5 +68,8 @@ BoardPlan plan_board(const BoardSpec& board, const BoardRequest& wanted, const c
 /// memory is used. Throws what models::load throws but OutOfMemory, which is an answer.
 MemoryPlan plan_memory(const BoardSpec& board, const models::Parallelism& parallelism,
                        const checkpoint::Checkpoint& checkpoint, const PlanRequest& request);
+
+/// The use of a device's memory so far.
+MemoryUse memory_use(const runtime::MeshDevice& device, BufferType type);
 
 } // namespace tessera::cli

@@ -58,7 +58,7 @@ ProfileRecording::ProfileRecording(const ProfileOption& option, std::vector<runt
               .threads = devices_.front()->queue().threads(),
               .chips = devices_.front()->chips() * static_cast<std::int64_t>(devices_.size())} {
   if (file_.empty()) return;
-  profiler_ = std::make_unique<profile::Profiler>();
+  profiler_ = std::make_unique<profile::Profiler>(profile::Profiler::kMaxEvents, true);
   for (runtime::MeshDevice* device : devices_) profiler_->attach(*device);
 }
 

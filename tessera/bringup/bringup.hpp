@@ -24,6 +24,9 @@ struct ParallelForm {
   std::function<std::unique_ptr<nn::CausalLM>()> open;
 };
 
+struct PredictedSpeed;
+struct Published;
+
 /// What is brought up, and against what. Everything must outlive the run.
 struct Inputs {
   nn::CausalLM& device;
@@ -38,6 +41,13 @@ struct Inputs {
   std::function<std::string(std::span<const std::int32_t>)> decode_text{};
   /// For the stages data-parallel and tensor-parallel; without any of its kind a stage is skipped.
   std::vector<ParallelForm> parallel_forms{};
+  /// The model's predicted speed on its board after a prompt of so many tokens; null: the stage performance measures
+  /// this host alone.
+  std::function<std::optional<PredictedSpeed>(std::int64_t)> predict_speed{};
+  /// The same for the case of published figures of the model that configs/ has under the name `known_as`; null: none.
+  std::function<std::optional<PredictedSpeed>(const Published&)> predict_published{};
+  std::string known_as{};
+  std::string known_board{}; ///< the board's name, whatever the user called it
 };
 
 struct Options {

@@ -20,6 +20,7 @@ const std::vector<Stage>& all_stages() {
        data_parallel_work},
       {"tensor-parallel", "chips that share each layer: modules, then the model, against the reference and one copy",
        tensor_parallel, tensor_parallel_work},
+      {"performance", "speed: measured on this host, predicted for the card, published", performance, performance_work},
   };
   return stages;
 }

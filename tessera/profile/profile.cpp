@@ -38,6 +38,8 @@ std::string_view to_string(SliceKind kind) {
       return "work";
     case SliceKind::STAGE:
       return "stage";
+    case SliceKind::PREDICTED:
+      return "predicted";
   }
   return "?";
 }
@@ -50,6 +52,7 @@ void Track::sort() {
 std::int64_t Profile::end_ns() const {
   std::int64_t end = 0;
   for (const Track& track : tracks) {
+    if (track.kind == TrackKind::PREDICTED) continue;
     for (const Slice& slice : track.slices) end = std::max(end, slice.end_ns);
   }
   return end;

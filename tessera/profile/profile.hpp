@@ -36,8 +36,9 @@ struct Operation {
 };
 
 /// OP to REPLAY are a queue's: programs, transfers, waits for the other queue, and the replay that encloses its ops.
-/// WORK is what a thread does for one of them, STAGE what the host is about.
-enum class SliceKind { OP, WRITE, READ, WAIT, REPLAY, WORK, STAGE };
+/// WORK is what a thread does for one of them, STAGE what the host is about. PREDICTED is an op as the card would run
+/// it.
+enum class SliceKind { OP, WRITE, READ, WAIT, REPLAY, WORK, STAGE, PREDICTED };
 
 /// "op", "write" ...
 std::string_view to_string(SliceKind kind);
@@ -57,7 +58,9 @@ struct Slice {
   std::int64_t time_ns() const { return end_ns - begin_ns; }
 };
 
-enum class TrackKind { STAGES, QUEUE, THREAD };
+/// PREDICTED: what a queue's ops would take on the card, each from where the host began it, or from the end of the one
+/// before. All others are measured on this host.
+enum class TrackKind { STAGES, QUEUE, THREAD, PREDICTED };
 
 /// Slices one after the other, except that a REPLAY encloses those after it, up to its end.
 struct Track {
@@ -69,7 +72,7 @@ struct Track {
   void sort();
 };
 
-/// What ran on this host, when, and on whose time: measured.
+/// What ran on this host, when, and on whose time: measured, and apart from that what is predicted for the card.
 struct Profile {
   Origin origin;
   std::vector<Operation> operations;
@@ -77,7 +80,7 @@ struct Profile {
   std::int64_t dropped = 0; ///< events that came when the profile was full
 
   std::string_view name_of(const Slice& slice) const { return operations[slice.operation].name; }
-  /// When the last slice ends.
+  /// When the last measured slice ends.
   std::int64_t end_ns() const;
 };
 

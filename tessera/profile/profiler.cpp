@@ -7,6 +7,7 @@
 #include <unordered_map>
 #include <utility>
 
+#include "tessera/perfmodel/op.hpp"
 #include "tessera/profile/fingerprint.hpp"
 
 namespace tessera::profile {
@@ -100,8 +101,8 @@ class Builder {
                             .end_ns = since_start(end)});
   }
 
-  /// `prefix` tells devices apart.
-  void add(const Stream& stream, int queue, const std::string& prefix) {
+  /// `prefix` tells devices apart. `board`: predicts the ops for it; null: does not.
+  void add(const Stream& stream, int queue, const std::string& prefix, const BoardSpec* board) {
     profile_.dropped += stream.dropped;
     if (stream.runs.empty()) return;
     std::vector<std::uint32_t> numbers;
@@ -121,6 +122,7 @@ class Builder {
     }
     track.sort();
     profile_.tracks.push_back(std::move(track));
+    if (board != nullptr) add_predicted(stream, profile_.tracks.back(), *board);
   }
 
   /// The threads' tracks come after the queues'.
@@ -145,6 +147,31 @@ class Builder {
                                      .work = record.work});
     }
     return entry->second;
+  }
+
+  /// The ops of a queue's track as the card would run them, in the same order.
+  void add_predicted(const Stream& stream, const Track& measured, const BoardSpec& board) {
+    const perfmodel::Constants& constants = perfmodel::constants();
+    if (!constants.chips.contains(board.arch.name)) return;
+    const double gap_ns = constants.of(board.arch).op_gap_ns;
+    std::unordered_map<std::uint32_t, std::int64_t> times; // by operation
+    for (const OpRecord& record : stream.records) {
+      const double time_ns = perfmodel::predict_op(record, board, {}, constants).time_ns;
+      times[number_of(record)] = static_cast<std::int64_t>(time_ns + gap_ns);
+    }
+    Track track{.kind = TrackKind::PREDICTED, .name = measured.name + ", predicted", .slices = {}};
+    std::int64_t free_from = 0;
+    for (const Slice& slice : measured.slices) {
+      if (slice.kind != SliceKind::OP) continue;
+      const std::int64_t begin = std::max(free_from, slice.begin_ns);
+      free_from = begin + times.at(slice.operation);
+      track.slices.push_back({.kind = SliceKind::PREDICTED,
+                              .operation = slice.operation,
+                              .begin_ns = begin,
+                              .end_ns = free_from,
+                              .replay = slice.replay});
+    }
+    profile_.tracks.push_back(std::move(track));
   }
 
   /// A slice on the track of each thread, and what they add up to.
@@ -184,7 +211,8 @@ class Builder {
 
 class Profiler::DeviceObserver : public runtime::QueueObserver {
  public:
-  DeviceObserver(runtime::MeshDevice& device, Profiler& profiler) : device_(&device), profiler_(profiler) {
+  DeviceObserver(runtime::MeshDevice& device, Profiler& profiler)
+      : device_(&device), board_(device.board()), profiler_(profiler) {
     for (int queue = 0; queue < device.command_queues(); ++queue) streams_.emplace_back(profiler.max_events_);
   }
 
@@ -207,14 +235,16 @@ class Profiler::DeviceObserver : public runtime::QueueObserver {
   bool observes(const runtime::MeshDevice& device) const { return device_ == &device; }
   void forget_device() { device_ = nullptr; } // another may be opened at its address
   const std::vector<Stream>& streams() const { return streams_; }
+  const BoardSpec& board() const { return board_; }
 
  private:
   const runtime::MeshDevice* device_;
+  const BoardSpec board_; // outlives the device
   Profiler& profiler_;
   std::vector<Stream> streams_; // one for each queue
 };
 
-Profiler::Profiler(std::int64_t max_events) : max_events_(max_events) {}
+Profiler::Profiler(std::int64_t max_events, bool predict) : max_events_(max_events), predict_(predict) {}
 Profiler::~Profiler() = default;
 
 void Profiler::attach(runtime::MeshDevice& device) {
@@ -262,7 +292,8 @@ Profile Profiler::profile() const {
     const auto& streams = devices_[number]->streams();
     const std::string prefix = devices_.size() > 1 ? fmt::format("device {} ", number) : "";
     for (std::size_t queue = 0; queue < streams.size(); ++queue) {
-      builder.add(streams[queue], static_cast<int>(queue), prefix);
+      const BoardSpec* board = predict_ ? &devices_[number]->board() : nullptr;
+      builder.add(streams[queue], static_cast<int>(queue), prefix, board);
     }
   }
   builder.finish();

@@ -18,7 +18,8 @@ class Profiler {
   /// Programs and spans of threads at most; what comes later is counted and dropped.
   static constexpr std::int64_t kMaxEvents = 1'000'000;
 
-  explicit Profiler(std::int64_t max_events = kMaxEvents);
+  /// With `predict`, profiles have a track of what each queue's ops would take on the card, below the queue's own.
+  explicit Profiler(std::int64_t max_events = kMaxEvents, bool predict = false);
   ~Profiler(); ///< REQUIRES: all devices are detached
   Profiler(const Profiler&) = delete;
   Profiler& operator=(const Profiler&) = delete;
@@ -46,6 +47,7 @@ class Profiler {
   };
 
   const std::int64_t max_events_;
+  const bool predict_;
   std::atomic<std::int64_t> events_{0}; // that were offered
   std::vector<std::unique_ptr<DeviceObserver>> devices_;
   std::vector<Stage> stages_;

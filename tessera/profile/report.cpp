@@ -208,6 +208,7 @@ Report make_report(const Profile& profile) {
   QueueCounter queues(profile);
   std::int64_t begin_ns = profile.end_ns();
   for (const Track& track : profile.tracks) {
+    if (track.kind == TrackKind::PREDICTED) continue; // a report is of what was measured
     if (!track.slices.empty()) begin_ns = std::min(begin_ns, track.slices.front().begin_ns);
     if (track.kind == TrackKind::QUEUE) {
       queues.add_queue(track);

@@ -152,9 +152,12 @@ class Picture {
 
   std::string heading() const {
     const Origin& origin = profile_.origin;
-    return escaped(fmt::format("{}{} ms from {} ms on; measured on this host, {} threads",
+    const bool predicts =
+        std::ranges::any_of(profile_.tracks, [](const Track& track) { return track.kind == TrackKind::PREDICTED; });
+    return escaped(fmt::format("{}{} ms from {} ms on; measured on this host, {} threads{}",
                                origin.model.empty() ? "" : fmt::format("{} in {}: ", origin.model, origin.precision),
-                               in_ms(window_.to_ns - window_.from_ns), in_ms(window_.from_ns), origin.threads));
+                               in_ms(window_.to_ns - window_.from_ns), in_ms(window_.from_ns), origin.threads,
+                               predicts ? "; \"predicted\": of the card" : ""));
   }
   static std::string in_ms(std::int64_t ns) { return fmt::format("{:.3f}", static_cast<double>(ns) / kNsPerMs); }
 

@@ -17,6 +17,7 @@ namespace {
 using nlohmann::json;
 
 constexpr std::int64_t kHostProcess = 1;
+constexpr std::int64_t kCardProcess = 2; // predicted
 constexpr int kMaxDepth = 16;
 constexpr double kGiga = 1e9;
 constexpr double kNsPerUs = 1e3;
@@ -153,8 +154,8 @@ Operation operation_of(std::string name, const Fields& arguments) {
 }
 
 std::optional<SliceKind> kind_of(std::string_view category) {
-  constexpr std::array kKinds{SliceKind::OP,     SliceKind::WRITE, SliceKind::READ, SliceKind::WAIT,
-                              SliceKind::REPLAY, SliceKind::WORK,  SliceKind::STAGE};
+  constexpr std::array kKinds{SliceKind::OP,     SliceKind::WRITE, SliceKind::READ,  SliceKind::WAIT,
+                              SliceKind::REPLAY, SliceKind::WORK,  SliceKind::STAGE, SliceKind::PREDICTED};
   for (const SliceKind kind : kKinds) {
     if (to_string(kind) == category) return kind;
   }
@@ -163,6 +164,7 @@ std::optional<SliceKind> kind_of(std::string_view category) {
 
 TrackKind track_of(SliceKind kind) {
   if (kind == SliceKind::WORK) return TrackKind::THREAD;
+  if (kind == SliceKind::PREDICTED) return TrackKind::PREDICTED;
   return kind == SliceKind::STAGE ? TrackKind::STAGES : TrackKind::QUEUE;
 }
 
@@ -179,13 +181,14 @@ class Collector {
 
   void take_event(const json& json_event) {
     const Fields event(json_event, Place{.file = where_, .event = events_++});
-    if (event.amount("pid", 0) != kHostProcess) return;
+    const std::int64_t process = event.amount("pid", 0);
+    if (process != kHostProcess && process != kCardProcess) return;
     const std::string phase = event.text("ph", "");
     const std::int64_t thread = event.amount("tid", 0);
     const std::string name = event.text("name", "");
     if (phase == "M" && name == "thread_name") names_[thread] = event.fields("args").text("name", "");
     const std::optional<SliceKind> kind = kind_of(event.text("cat", ""));
-    if (phase != "X" || !kind) return;
+    if (phase != "X" || !kind || (*kind == SliceKind::PREDICTED) != (process == kCardProcess)) return;
     const auto entry = tracks_.try_emplace(thread, Track{.kind = track_of(*kind), .name = {}, .slices = {}}).first;
     if (entry->second.kind != track_of(*kind)) {
       event.refuse("must be of the sort of its track's other events", to_string(*kind));

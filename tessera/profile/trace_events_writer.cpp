@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <ostream>
 
@@ -12,6 +13,7 @@ namespace {
 using nlohmann::json;
 
 constexpr int kHostProcess = 1;
+constexpr int kCardProcess = 2; // predicted
 constexpr std::int64_t kNsPerUs = 1000;
 constexpr double kGiga = 1e9;
 constexpr std::size_t kBlockBytes = std::size_t{1} << 20;
@@ -72,14 +74,19 @@ class Writer {
            json_text(to_json(profile_.origin, profile_.dropped)));
     append("{{\"ph\":\"M\",\"pid\":{},\"name\":\"process_name\",\"args\":{{\"name\":\"host (measured)\"}}}}",
            kHostProcess);
+    if (std::ranges::any_of(profile_.tracks, [](const Track& track) { return track.kind == TrackKind::PREDICTED; })) {
+      append(",\n{{\"ph\":\"M\",\"pid\":{},\"name\":\"process_name\",\"args\":{{\"name\":\"card (predicted)\"}}}}",
+             kCardProcess);
+    }
     int thread = 0;
     for (const Track& track : profile_.tracks) {
       ++thread;
-      append(",\n{{\"ph\":\"M\",\"pid\":{},\"tid\":{},\"name\":\"thread_name\",\"args\":{{\"name\":{}}}}}",
-             kHostProcess, thread, json_text(track.name));
+      const int process = track.kind == TrackKind::PREDICTED ? kCardProcess : kHostProcess;
+      append(",\n{{\"ph\":\"M\",\"pid\":{},\"tid\":{},\"name\":\"thread_name\",\"args\":{{\"name\":{}}}}}", process,
+             thread, json_text(track.name));
       append(",\n{{\"ph\":\"M\",\"pid\":{},\"tid\":{},\"name\":\"thread_sort_index\",\"args\":{{\"sort_index\":{}}}}}",
-             kHostProcess, thread, thread);
-      for (const Slice& slice : track.slices) write_slice(thread, slice);
+             process, thread, thread);
+      for (const Slice& slice : track.slices) write_slice(process, thread, slice);
     }
     append("\n]}}\n");
     flush();
@@ -91,13 +98,15 @@ class Writer {
     fmt::format_to(std::back_inserter(text_), format, std::forward<Args>(args)...);
   }
 
-  void write_slice(int thread, const Slice& slice) {
-    append(",\n{{\"ph\":\"X\",\"pid\":{},\"tid\":{},\"cat\":\"{}\",\"name\":{},\"ts\":", kHostProcess, thread,
+  void write_slice(int process, int thread, const Slice& slice) {
+    append(",\n{{\"ph\":\"X\",\"pid\":{},\"tid\":{},\"cat\":\"{}\",\"name\":{},\"ts\":", process, thread,
            to_string(slice.kind), names_[slice.operation]);
     append_us(text_, slice.begin_ns);
     append(",\"dur\":");
     append_us(text_, slice.time_ns());
-    if (slice.kind != SliceKind::WORK && slice.kind != SliceKind::STAGE) {
+    if (slice.kind == SliceKind::PREDICTED) {
+      append(",\"args\":{{{}\"replay\":{}}}", arguments_[slice.operation], slice.replay);
+    } else if (slice.kind != SliceKind::WORK && slice.kind != SliceKind::STAGE) {
       append(",\"args\":{{{}\"replay\":{},\"threads\":{},\"work_us\":", arguments_[slice.operation], slice.replay,
              slice.threads);
       append_us(text_, slice.work_ns);

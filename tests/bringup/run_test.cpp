@@ -23,7 +23,7 @@ TEST(Run, RefusesUnknownStagesAndListsAll) {
     EXPECT_STREQ(error.what(),
                  "[bringup] a stage must be one of baseline, decode-modules, decoder-layer, full-decode, "
                  "decode-as-prefill, prefill-modules, full-model, teacher-forcing, generation, "
-                 "trace-and-queues, data-parallel, tensor-parallel; received decode");
+                 "trace-and-queues, data-parallel, tensor-parallel, performance; received decode");
   }
 }
 
@@ -115,8 +115,8 @@ TEST(Run, TellsProgressAndTheTimeLeft) {
   run(bench.inputs(), {}, watch);
   EXPECT_EQ(watch.finished, stage_names());
   EXPECT_TRUE(watch.states.back().seconds_left.has_value());
-  EXPECT_EQ(watch.states.back().stage_number, 12u);
-  EXPECT_EQ(watch.states.back().stage_count, 12u);
+  EXPECT_EQ(watch.states.back().stage_number, 13u);
+  EXPECT_EQ(watch.states.back().stage_count, 13u);
   for (const ProgressState& state : watch.states) {
     EXPECT_GE(state.stage_fraction, 0.0);
     EXPECT_LE(state.stage_fraction, 1.0);
@@ -133,7 +133,7 @@ TEST(Run, EndsWhenCancelledAndGoesOnFromThere) {
   EXPECT_FALSE(report.passed());
   EXPECT_EQ(report.stages[1].verdict, Verdict::PASSED);
   EXPECT_EQ(report.stages[2].verdict, Verdict::NOT_RUN);
-  EXPECT_NE(to_table(report).find("10 not run"), std::string::npos);
+  EXPECT_NE(to_table(report).find("11 not run"), std::string::npos);
   const Report rest = bench.run(options);
   EXPECT_TRUE(rest.passed());
   EXPECT_TRUE(rest.stages[1].resumed);

@@ -37,7 +37,7 @@ TEST(Stages, AllPassOnAModelThatIsRight) {
   Bench bench;
   const Report report = bench.run();
   EXPECT_TRUE(report.passed()) << to_table(report);
-  EXPECT_EQ(report.stages.size(), 12u);
+  EXPECT_EQ(report.stages.size(), 13u);
   for (const StageResult& stage : report.stages) {
     EXPECT_EQ(stage.verdict, Verdict::PASSED) << stage.name << stage.message;
     for (const Row& row : stage.rows) EXPECT_TRUE(row.advice.empty()) << row.advice;

@@ -49,7 +49,7 @@ TEST_F(Bringup, PassesAndLeavesReports) {
   EXPECT_THAT(run.output, HasSubstr("teacher-forcing passed"));
   EXPECT_THAT(run.error, HasSubstr("works on ids"));
   EXPECT_THAT(run.error, ::testing::Not(HasSubstr("\r"))); // progress is for terminals
-  EXPECT_EQ(report().at("stages").size(), 12U);
+  EXPECT_EQ(report().at("stages").size(), 13U);
   EXPECT_THAT(base::read_file(folder_.file("report/bringup.xml")), HasSubstr("<testsuite"));
 }
 

@@ -168,5 +168,48 @@ TEST(Plan, AgreesWithAllDefaultsOfACheckpoint) {
   EXPECT_EQ(report.at("batch"), 32);
 }
 
+TEST(Plan, PredictsTheTimeOfBothPhases) {
+  const auto report = report_of(plan({"--precision", "bfp8", "--context", "1024", "--prompt-length", "128", "--json"}));
+  const auto& prefill = report.at("prefill");
+  const auto& decode = report.at("decode");
+  EXPECT_GT(prefill.at("ttft_ms"), 0);
+  EXPECT_GT(decode.at("tokens_per_s_user"), 0);
+  EXPECT_EQ(decode.at("tokens_per_s"), decode.at("tokens_per_s_user")); // one user
+  for (const auto& phase : {prefill, decode}) {
+    EXPECT_EQ(phase.at("predicted"), true);
+    EXPECT_GT(phase.at("error"), 0);
+    EXPECT_THAT(phase.at("release").get<std::string>(), HasSubstr("TT-NN"));
+    ASSERT_FALSE(phase.at("ops").empty());
+    for (const auto& op : phase.at("ops")) {
+      EXPECT_NE(op.at("bound"), "") << op;
+      EXPECT_LE(op.at("roofline"), 1.0) << op;
+    }
+  }
+  const std::string text = plan({"--precision", "bfp8", "--context", "1024"}).output;
+  for (const char* part : {"Predicted for the card", "time to first token", "tokens/s/user", "bound by", "roofline"})
+    EXPECT_THAT(text, HasSubstr(part));
+}
+
+TEST(Plan, PredictsAlsoWhatDoesNotFit) {
+  const ProgramRun run = plan({"--precision", "bf16", "--json"});
+  EXPECT_EQ(run.exit_code, 1);
+  EXPECT_GT(nlohmann::json::parse(run.output).at("decode").at("tokens_per_s_user"), 0);
+}
+
+TEST(Plan, OfImageClassifiersTellsTheirMemoryAndSpeed) {
+  for (const char* name : {"resnet-50", "vit-base"}) {
+    const auto report = report_of(run_tessera({"plan", kConfigs + name + ".json", "--batch", "8", "--json"}));
+    EXPECT_EQ(report.at("fits"), true);
+    EXPECT_EQ(report.at("batch"), 8);
+    EXPECT_GT(report.at("bytes_per_chip").at("weights"), 25'000'000); // 25.6 M and 86 M parameters
+    EXPECT_GT(report.at("bytes_per_chip").at("activations"), 0);
+    EXPECT_GT(report.at("forward").at("images_per_s"), 0);
+    EXPECT_EQ(report.at("forward").at("predicted"), true);
+  }
+  const ProgramRun wrong = run_tessera({"plan", kConfigs + "vit-base.json", "--tp", "2", "--board", "n300"});
+  EXPECT_EQ(wrong.exit_code, 2);
+  EXPECT_THAT(wrong.error, HasSubstr("--tp"));
+}
+
 } // namespace
 } // namespace tessera::test

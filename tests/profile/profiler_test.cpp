@@ -76,6 +76,29 @@ TEST_F(ProfilerTest, KeepsEachProgramInOrderWithWhatItsRecordSays) {
   EXPECT_EQ(profile.dropped, 0);
 }
 
+TEST_F(ProfilerTest, PredictsTheCardOnATrackOfItsOwnWhenAsked) {
+  attach();
+  EXPECT_EQ(finish().tracks.size(), 0U);
+  Profiler predicting(Profiler::kMaxEvents, true);
+  predicting.attach(*device_);
+  enqueue("write_to_device", "", 1, 0, runtime::ProgramKind::WRITE);
+  enqueue("gelu", "layers.3.mlp");
+  enqueue("add");
+  predicting.detach(*device_);
+  const Profile profile = predicting.profile();
+  const Track& measured = track_named(profile, "queue 0");
+  const Track& predicted = track_named(profile, "queue 0, predicted");
+  EXPECT_EQ(predicted.kind, TrackKind::PREDICTED);
+  EXPECT_THAT(names(profile, predicted), ElementsAre("gelu", "add"));
+  EXPECT_TRUE(is_in_order(predicted));
+  for (const Slice& slice : predicted.slices) {
+    EXPECT_EQ(slice.kind, SliceKind::PREDICTED);
+    EXPECT_GT(slice.time_ns(), 0);
+  }
+  EXPECT_EQ(predicted.slices[0].begin_ns, measured.slices[1].begin_ns);
+  EXPECT_GE(predicted.slices[1].begin_ns, predicted.slices[0].end_ns);
+}
+
 TEST_F(ProfilerTest, OneOperationServesAllRunsThatSayTheSame) {
   attach();
   for (int i = 0; i < 3; ++i) enqueue("linear", "layers.0", 1, /*address=*/i * 4096);

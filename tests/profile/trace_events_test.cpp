@@ -36,6 +36,7 @@ Profile small_profile() {
       {SliceKind::REPLAY, replay, 1'000, 3'500, 7},
       {SliceKind::OP, linear, 1'234, 3'333, 7, 2, 3'000, 2'000},
       {SliceKind::READ, read, 9'000'000'000, 9'000'000'001, 0, 1, 1, 1}};
+  writer.track(TrackKind::PREDICTED, "queue 0, predicted").slices = {{SliceKind::PREDICTED, linear, 1'234, 21'234, 7}};
   writer.track(TrackKind::THREAD, "queue 0's thread").slices = {{SliceKind::WORK, linear, 1'300, 3'300}};
   writer.track(TrackKind::THREAD, "worker 1").slices = {{SliceKind::WORK, linear, 1'300, 2'300}};
   writer.profile.origin = {.version = "0.1.0",
@@ -65,16 +66,18 @@ TEST(TraceEvents, AreJsonOfATrackForEachQueueAndThread) {
   EXPECT_EQ(json.at("otherData").at("threads"), 2);
   EXPECT_EQ(json.at("otherData").at("read_gb_per_s"), 45.1);
   EXPECT_EQ(json.at("otherData").at("dropped_events"), 3);
-  std::string process;
+  std::map<int, std::string> processes;
   std::map<int, std::string> tracks;
   std::map<std::string, std::vector<std::string>> slices;
   for (const auto& event : json.at("traceEvents")) {
-    EXPECT_EQ(event.at("pid"), 1);
-    if (event.at("name") == "process_name") process = event.at("args").at("name");
+    if (event.at("name") == "process_name") processes[event.at("pid")] = event.at("args").at("name");
     if (event.at("name") == "thread_name") tracks[event.at("tid")] = event.at("args").at("name");
-    if (event.at("ph") == "X") slices[tracks.at(event.at("tid"))].push_back(event.at("name"));
+    if (event.at("ph") != "X") continue;
+    slices[tracks.at(event.at("tid"))].push_back(event.at("name"));
+    EXPECT_EQ(event.at("pid"), event.at("cat") == "predicted" ? 2 : 1); // never mixed
   }
-  EXPECT_EQ(process, "host (measured)");
+  EXPECT_EQ(processes, (std::map<int, std::string>{{1, "host (measured)"}, {2, "card (predicted)"}}));
+  EXPECT_THAT(slices["queue 0, predicted"], ElementsAre("linear"));
   EXPECT_THAT(slices["stages"], ElementsAre("decode"));
   EXPECT_THAT(slices["queue 0"], ElementsAre("execute_trace", "linear", "read_from_device"));
   EXPECT_THAT(slices["queue 0's thread"], ElementsAre("linear"));
@@ -135,7 +138,9 @@ TEST(TraceEvents, GoToAFileWhole) {
 
 TEST(TraceEvents, OfOtherProcessesAndKindsArePassedOver) {
   const Profile profile = parse_trace_events(R"({"other": [[1], {"traceEvents": [5]}], "traceEvents": [
-      {"ph": "X", "pid": 2, "tid": 1, "cat": "op", "name": "predicted", "ts": 0, "dur": 1},
+      {"ph": "X", "pid": 2, "tid": 1, "cat": "op", "name": "of the card", "ts": 0, "dur": 1},
+      {"ph": "X", "pid": 1, "tid": 1, "cat": "predicted", "name": "of the host", "ts": 0, "dur": 1},
+      {"ph": "X", "pid": 3, "tid": 1, "cat": "op", "name": "of another", "ts": 0, "dur": 1},
       {"ph": "i", "pid": 1, "tid": 1, "cat": "op", "name": "instant"},
       {"ph": "X", "pid": 1, "tid": 1, "cat": "toplevel", "name": "foreign", "ts": 0, "dur": 1},
       {"ph": "X", "pid": 1, "tid": 5, "cat": "op", "name": "add", "ts": 2.5, "dur": 1}]})",

@@ -12,6 +12,7 @@
 #include "apps/cli/classifier.hpp"
 #include "apps/cli/classifier_bringup.hpp"
 #include "apps/cli/command.hpp"
+#include "apps/cli/config_path.hpp"
 #include "apps/cli/exit_code.hpp"
 #include "apps/cli/interrupt.hpp"
 #include "apps/cli/json_output.hpp"
@@ -23,6 +24,8 @@
 #include "tessera/bringup/file_reference.hpp"
 #include "tessera/bringup/identity.hpp"
 #include "tessera/bringup/live_reference.hpp"
+#include "tessera/bringup/predicted_speed.hpp"
+#include "tessera/bringup/published.hpp"
 #include "tessera/reference/reference.hpp"
 
 namespace tessera::cli {
@@ -141,6 +144,34 @@ std::vector<bringup::ParallelForm> parallel_forms(const ModelOptions& options, c
   return forms;
 }
 
+/// What the stage performance sets beside the measurement: the checkpoint's own prediction, and the model's published
+/// figures where configs/ knows it. Must be called while `inputs` may still be changed; refers to the checkpoint.
+void predict_speeds(bringup::Inputs& inputs, const ModelOptions& options, const checkpoint::Checkpoint& checkpoint,
+                    const models::Parallelism& parallelism, std::int64_t context) {
+  inputs.predict_speed = [&checkpoint, board = find_board(options.board), parallelism, context,
+                          precision = options.precision](std::int64_t prompt_length) {
+    return bringup::predict_speed(checkpoint, board, parallelism,
+                                  {.precision = precision, .context = context, .prompt_length = prompt_length},
+                                  perfmodel::constants());
+  };
+  inputs.known_as = known_config(checkpoint);
+  inputs.known_board = find_board(options.board).name;
+  if (inputs.known_as.empty()) return;
+  inputs.predict_published = [&checkpoint](const bringup::Published& row) {
+    constexpr std::int64_t kGenerated = 1024; // room behind the prompt
+    BoardSpec whole = board(row.board);
+    whole.arch.dram_bytes_per_bank = std::int64_t{1} << 40; // the card takes long prompts in pieces, we in one
+    models::Parallelism shared = models::parse_tensor_parallelism(whole, std::to_string(whole.chips() / row.copies));
+    shared.dp = row.copies;
+    return bringup::predict_speed(checkpoint, whole, shared,
+                                  {.precision = row.precision,
+                                   .users = row.users,
+                                   .context = row.prompt_length + kGenerated,
+                                   .prompt_length = row.prompt_length},
+                                  perfmodel::constants());
+  };
+}
+
 int finish(const Options& options, const bringup::Report& report, const TerminalProgress& progress) {
   options.json.write(bringup::to_json(report));
   if (!options.json.on_standard_output()) write_standard_output(bringup::to_table(report));
@@ -203,6 +234,7 @@ int run(const Options& options) {
                          .checkpoint = options.layers == 0 ? &checkpoint : nullptr,
                          .expected_tensors = models::expected_tensors(checkpoint),
                          .parallel_forms = parallel_forms(two_queues, checkpoint, load, opened.parallelism)};
+  if (options.layers == 0) predict_speeds(inputs, options.model, checkpoint, opened.parallelism, context);
   if (tokenizer) inputs.decode_text = [&](std::span<const std::int32_t> ids) { return tokenizer->decode(ids); };
   ProfileRecording recording(options.profile, opened.devices(), options.model, options.checkpoint);
   TerminalProgress progress(&recording);

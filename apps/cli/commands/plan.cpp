@@ -13,7 +13,10 @@
 #include "apps/cli/memory_plan.hpp"
 #include "apps/cli/model_options.hpp"
 #include "apps/cli/standard_streams.hpp"
+#include "apps/cli/time_plan.hpp"
+#include "apps/cli/vision_plan.hpp"
 #include "tessera/base/error.hpp"
+#include "tessera/models/vision.hpp"
 #include "tessera/spec/data_type.hpp"
 #include "tessera/spec/tile.hpp"
 
@@ -110,6 +113,10 @@ nlohmann::json report_of(const Options& options, const Answer& answer) {
                         {"l1_peak_bytes", plan.l1.peak},
                         {"l1_capacity_bytes", plan.l1.capacity},
                         {"largest_parameter_count", most}};
+  if (plan.time) {
+    report["prefill"] = prefill_json(*plan.time);
+    report["decode"] = decode_json(*plan.time);
+  }
   report["explanation"] = plan.fits ? nlohmann::json(nullptr) : nlohmann::json(plan.explanation);
   if (!plan.fits) report["smaller_sizes_that_fit"] = answer.smaller;
   return report;
@@ -150,23 +157,51 @@ std::string table_of(const Options& options, const Answer& answer) {
   text += row("trace of a decode step", plan.dram.trace, plan.l1.trace);
   text += row("together, peak", plan.dram.peak, plan.l1.peak);
   text += row("capacity", plan.dram.capacity, plan.l1.capacity);
-  return text + "\n" + verdict_of(answer) + capacity_line(answer.board);
+  text += "\n" + verdict_of(answer) + capacity_line(answer.board);
+  if (!plan.time) return text;
+  return text + (plan.fits ? "\n" : "\nWith room for it:\n") + time_text(*plan.time);
 }
 
 /// One line for each board.
 std::string overview_of(const Options& options, const std::vector<Answer>& answers) {
   std::string text = fmt::format("{}, precision {}, batch {} of each copy, context {}\n\n", options.config,
                                  options.model.precision, options.request.users, answers.front().plan.memory.context);
-  text += fmt::format("{:<10} {:>6} {:>5} {:>7} {:>16} {:>16} {:>18}\n", "board", "fits", "tp", "copies",
-                      "DRAM peak, MB", "of a chip's, MB", "holds in BFP8, B");
+  text += fmt::format("{:<10} {:>6} {:>5} {:>7} {:>16} {:>16} {:>18} {:>14}\n", "board", "fits", "tp", "copies",
+                      "DRAM peak, MB", "of a chip's, MB", "holds in BFP8, B", "tokens/s/user");
   for (const Answer& answer : answers) {
     const auto& [parallelism, plan] = answer.plan;
-    text += fmt::format("{:<10} {:>6} {:>5} {:>7} {:>16.1f} {:>16.1f} {:>18.1f}\n", answer.board.name,
+    const bool timed = plan.fits && plan.time != nullptr;
+    text += fmt::format("{:<10} {:>6} {:>5} {:>7} {:>16.1f} {:>16.1f} {:>18.1f} {:>14}\n", answer.board.name,
                         plan.fits ? "yes" : "no", parallelism.tp(), plan.fits ? parallelism.dp : 0,
                         static_cast<double>(plan.dram.peak) / 1e6, static_cast<double>(plan.dram.capacity) / 1e6,
-                        most_parameters(answer.board, DataType::BFLOAT8_B) / 1e9);
+                        most_parameters(answer.board, DataType::BFLOAT8_B) / 1e9,
+                        timed ? fmt::format("{:.1f}", plan.time->tokens_per_s_user()) : "-");
   }
-  return text;
+  return text + "tokens/s/user: predicted for the card, not measured; docs/performance-model.md says how well.\n";
+}
+
+/// Image classifiers: weights, activations, images/s.
+int run_vision(const Options& options, const checkpoint::Checkpoint& checkpoint) {
+  base::require(!options.model.dp && options.model.tp.empty() && options.request.layers == 0,
+                "[plan] image classifiers lie on each chip in whole; received --dp, --tp or --layers; leave them out");
+  const bool all = options.model.board == "all";
+  std::vector<BoardSpec> asked(boards().begin(), boards().end());
+  if (!all) asked = {find_board(options.model.board)};
+  nlohmann::json reports = nlohmann::json::array();
+  std::string text;
+  bool fits = false;
+  for (const BoardSpec& board : asked) {
+    const VisionPlan plan = plan_vision(board, checkpoint, options.model.precision, options.request.users);
+    nlohmann::json report = vision_json(plan, board);
+    report["config"] = options.config;
+    report["precision"] = options.model.precision;
+    reports.push_back(std::move(report));
+    text += (text.empty() ? "" : "\n") + vision_text(plan, board);
+    fits = fits || plan.fits;
+  }
+  options.json.write(all ? nlohmann::json{{"boards", reports}} : reports.front());
+  if (!options.json.on_standard_output()) write_standard_output(text);
+  return fits ? EXIT_OK : EXIT_NO;
 }
 
 int run(Options& options) {
@@ -176,6 +211,7 @@ int run(Options& options) {
                 "[plan] --prompt-length must be 0 (the whole context) or more; received {}",
                 options.request.prompt_length);
   const auto checkpoint = checkpoint::Checkpoint::open_config(find_config(options.config));
+  if (models::vision_family_of(checkpoint) != nullptr) return run_vision(options, checkpoint);
   const bool all = options.model.board == "all";
   std::vector<BoardSpec> asked(boards().begin(), boards().end());
   if (!all) asked = {find_board(options.model.board)};
@@ -199,10 +235,11 @@ int run(Options& options) {
 
 Command plan_command() {
   return {.name = "plan",
-          .summary = "On how many chips of a board a model fits, and where the bytes go; reads no weights",
+          .summary = "On how many chips of a board a model fits, where the bytes go, how fast it is; reads no weights",
           .examples =
               "The model's own code runs in record mode: it loads, prefills one user, decodes one step of all\n"
-              "and captures it in a trace. --board all asks every board that Tessera knows.\n"
+              "and captures it in a trace; the time on the card is predicted from the ops. --board all asks every "
+              "board that Tessera knows.\n"
               "Exit code 1 when the model does not fit.\n\n"
               "Examples:\n"
               "  tessera plan configs/llama-3.1-8b.json --board n150 --precision bfp8 --batch 32 --context 512\n"
@@ -213,7 +250,8 @@ Command plan_command() {
             app.add_option("CONFIG_OR_CHECKPOINT", options->config,
                            "A config.json, a checkpoint's folder or Hugging Face name, or a name in configs/")
                 ->required();
-            app.add_option("--batch", options->request.users, "Users of each copy that decode together, 1 to 32")
+            app.add_option("--batch", options->request.users,
+                           "Users of each copy that decode together, 1 to 32; images of each chip")
                 ->capture_default_str();
             app.add_option("--prompt-length", options->request.prompt_length,
                            "Tokens of the prefill; 0: the whole context")

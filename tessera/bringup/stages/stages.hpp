@@ -16,6 +16,7 @@ std::vector<Row> generation(const StageContext& context);
 std::vector<Row> trace_and_queues(const StageContext& context);
 std::vector<Row> data_parallel(const StageContext& context);
 std::vector<Row> tensor_parallel(const StageContext& context);
+std::vector<Row> performance(const StageContext& context);
 
 std::int64_t baseline_work(const StageContext& context);
 std::int64_t decode_modules_work(const StageContext& context);
@@ -29,5 +30,6 @@ std::int64_t generation_work(const StageContext& context);
 std::int64_t trace_and_queues_work(const StageContext& context);
 std::int64_t data_parallel_work(const StageContext& context);
 std::int64_t tensor_parallel_work(const StageContext& context);
+std::int64_t performance_work(const StageContext& context);
 
 } // namespace tessera::bringup

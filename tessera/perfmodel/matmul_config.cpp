@@ -1,0 +1,123 @@
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "tessera/perfmodel/matmul.hpp"
+#include "tessera/spec/shape.hpp"
+#include "tessera/spec/tile.hpp"
+
+namespace tessera::perfmodel {
+namespace {
+
+/// Results in the destination register, height and width, in TT-NN's order of preference.
+constexpr std::array<std::pair<int, int>, 20> kSubblocks{{{4, 2}, {2, 4}, {8, 1}, {1, 8}, {7, 1}, {1, 7}, {3, 2},
+                                                          {2, 3}, {6, 1}, {1, 6}, {5, 1}, {1, 5}, {2, 2}, {4, 1},
+                                                          {1, 4}, {3, 1}, {1, 3}, {2, 1}, {1, 2}, {1, 1}}};
+/// Passes over a core's results, down and across, tried in this order.
+constexpr std::array<std::pair<int, int>, 8> kPasses{
+    {{1, 1}, {1, 2}, {2, 2}, {2, 4}, {4, 4}, {4, 8}, {8, 8}, {16, 16}}};
+/// ttnn.matmul gives one core at most so many tiles down and across before it looks for more cores.
+constexpr std::int64_t kDefaultBlock = 16;
+/// A shape so many times longer than wide is cut in one direction only.
+constexpr std::int64_t kNarrow = 8;
+
+/// Shards and partial results that take more of L1 leave too little for the steps: what the benchmark's choices come
+/// to.
+constexpr std::int64_t kMostInL1Percent = 60;
+
+std::int64_t tiles(std::int64_t extent) {
+  return div_up(extent, kTileWidth);
+}
+
+void choose_subblock(MatmulConfig& config, bool sharded_output) {
+  const std::int64_t height = config.per_core_m / config.out_blocks_h;
+  const std::int64_t width = config.per_core_n / config.out_blocks_w;
+  for (const auto& [h, w] : kSubblocks) {
+    if (sharded_output && h != 1) continue; // results leave row by row
+    if (height % h != 0 || width % w != 0) continue;
+    config.subblock_h = h;
+    config.subblock_w = w;
+    return;
+  }
+}
+
+/// Bytes of a core's circular buffers and shards.
+std::int64_t l1_need(const MatmulProblem& problem, const MatmulConfig& config, std::int64_t depth_of_core) {
+  const std::int64_t height = config.per_core_m / config.out_blocks_h;
+  const std::int64_t width = config.per_core_n / config.out_blocks_w;
+  const std::int64_t in0 = tile_bytes(problem.in0_dtype);
+  const std::int64_t out = tile_bytes(problem.output_dtype);
+  const std::int64_t partial = tile_bytes(DataType::BFLOAT16);
+  // Operands are double buffered; partial results share the output's buffer where the formats agree.
+  std::int64_t bytes =
+      2 * config.in0_block_w * (height * in0 + width * tile_bytes(problem.dtype)) + height * width * partial;
+  const bool own_output = problem.output_dtype != DataType::BFLOAT16;
+  if (problem.in0_in_l1) bytes += config.per_core_m * depth_of_core * in0;
+  if (own_output) bytes += (problem.in0_in_l1 ? config.per_core_m * config.per_core_n : height * width) * out;
+  return bytes;
+}
+
+/// Fewest passes first, then the deepest steps that fit L1.
+void choose_steps(MatmulConfig& config, const MatmulProblem& problem, const ArchSpec& arch) {
+  const std::int64_t depth = tiles(problem.k);
+  const std::int64_t of_core = depth % problem.grid.columns == 0 ? depth / problem.grid.columns : 1;
+  const std::int64_t room = arch.l1_bytes_per_core - arch.l1_reserved_bytes_per_core;
+  for (const auto& [down, across] : kPasses) {
+    if (config.per_core_m % down != 0 || config.per_core_n % across != 0) continue;
+    config.out_blocks_h = down;
+    config.out_blocks_w = across;
+    for (config.in0_block_w = of_core; config.in0_block_w >= std::min<std::int64_t>(2, of_core); --config.in0_block_w) {
+      if (of_core % config.in0_block_w == 0 && l1_need(problem, config, of_core) < room) return;
+    }
+  }
+  config.out_blocks_h = config.per_core_m;
+  config.out_blocks_w = config.per_core_n;
+  config.in0_block_w = 1;
+}
+
+} // namespace
+
+MatmulConfig configure(const MatmulProblem& problem, const ArchSpec& arch) {
+  const std::int64_t rows = tiles(problem.m);
+  const std::int64_t depth = tiles(problem.k);
+  const std::int64_t columns = tiles(problem.n);
+  MatmulConfig config;
+  const bool shared_rows = rows <= kDefaultBlock && columns > kDefaultBlock;
+  const bool wide = problem.n > kNarrow * problem.m;
+  const bool tall = problem.m > kNarrow * problem.n;
+  config.one_dimensional = !problem.tuned && (shared_rows || wide || tall);
+  if (config.one_dimensional) {
+    config.per_core_m = tall ? div_up(rows, problem.grid.cores()) : rows;
+    config.per_core_n = tall ? columns : div_up(columns, problem.grid.cores());
+    config.in0_block_w = depth % 2 == 0 ? 2 : 1;
+  } else {
+    config.per_core_m = div_up(rows, problem.grid.rows);
+    config.per_core_n = div_up(columns, problem.grid.columns);
+    choose_steps(config, problem, arch);
+  }
+  config.cores = div_up(rows, config.per_core_m) * div_up(columns, config.per_core_n);
+  choose_subblock(config, problem.in0_in_l1);
+  return config;
+}
+
+bool fits_in_l1(const MatmulProblem& problem, const ArchSpec& arch) {
+  MatmulProblem in_l1 = problem;
+  in_l1.in0_in_l1 = true;
+  const std::int64_t room = arch.l1_bytes_per_core - arch.l1_reserved_bytes_per_core;
+  const MatmulConfig config = configure(in_l1, arch);
+  const std::int64_t depth = tiles(problem.k);
+  if (depth % problem.grid.columns != 0 || config.out_blocks_h * config.out_blocks_w > 1) return false;
+  MatmulConfig without_steps = config;
+  without_steps.in0_block_w = 0;
+  return l1_need(in_l1, without_steps, depth / problem.grid.columns) < room * kMostInL1Percent / 100;
+}
+
+Grid natural_grid(std::int64_t m, std::int64_t k, std::int64_t n, const ArchSpec& arch) {
+  const Grid whole{arch.worker_rows, arch.worker_columns};
+  for (std::int64_t columns = whole.columns; columns > whole.columns - 3; --columns) {
+    if (tiles(k) % columns == 0 && tiles(n) % columns == 0 && tiles(m) % whole.rows == 0) return {whole.rows, columns};
+  }
+  return whole;
+}
+
+} // namespace tessera::perfmodel
