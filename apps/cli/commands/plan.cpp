@@ -14,9 +14,9 @@
 #include "apps/cli/model_options.hpp"
 #include "apps/cli/standard_streams.hpp"
 #include "apps/cli/time_plan.hpp"
-#include "apps/cli/vision_plan.hpp"
+#include "apps/cli/classifier_plan.hpp"
 #include "tessera/base/error.hpp"
-#include "tessera/models/vision.hpp"
+#include "tessera/models/classifier.hpp"
 #include "tessera/spec/data_type.hpp"
 #include "tessera/spec/tile.hpp"
 
@@ -180,23 +180,25 @@ std::string overview_of(const Options& options, const std::vector<Answer>& answe
   return text + "tokens/s/user: predicted for the card, not measured; docs/performance-model.md says how well.\n";
 }
 
-/// Image classifiers: weights, activations, images/s.
-int run_vision(const Options& options, const checkpoint::Checkpoint& checkpoint) {
+/// Classifiers: weights, activations, images/s or texts/s.
+int run_classifier(const Options& options, const checkpoint::Checkpoint& checkpoint) {
   base::require(!options.model.dp && options.model.tp.empty() && options.request.layers == 0,
-                "[plan] image classifiers lie on each chip in whole; received --dp, --tp or --layers; leave them out");
+                "[plan] classifiers lie on each chip in whole; received --dp, --tp or --layers; leave them out");
   const bool all = options.model.board == "all";
   std::vector<BoardSpec> asked(boards().begin(), boards().end());
   if (!all) asked = {find_board(options.model.board)};
   nlohmann::json reports = nlohmann::json::array();
   std::string text;
   bool fits = false;
+  ClassifierPlanRequest request{.precision = options.model.precision, .items = options.request.users};
+  if (options.request.prompt_length > 0) request.tokens = options.request.prompt_length;
   for (const BoardSpec& board : asked) {
-    const VisionPlan plan = plan_vision(board, checkpoint, options.model.precision, options.request.users);
-    nlohmann::json report = vision_json(plan, board);
+    const ClassifierPlan plan = plan_classifier(board, checkpoint, request);
+    nlohmann::json report = classifier_json(plan, board);
     report["config"] = options.config;
     report["precision"] = options.model.precision;
     reports.push_back(std::move(report));
-    text += (text.empty() ? "" : "\n") + vision_text(plan, board);
+    text += (text.empty() ? "" : "\n") + classifier_text(plan, board);
     fits = fits || plan.fits;
   }
   options.json.write(all ? nlohmann::json{{"boards", reports}} : reports.front());
@@ -211,7 +213,7 @@ int run(Options& options) {
                 "[plan] --prompt-length must be 0 (the whole context) or more; received {}",
                 options.request.prompt_length);
   const auto checkpoint = checkpoint::Checkpoint::open_config(find_config(options.config));
-  if (models::vision_family_of(checkpoint) != nullptr) return run_vision(options, checkpoint);
+  if (models::classifier_family_of(checkpoint) != nullptr) return run_classifier(options, checkpoint);
   const bool all = options.model.board == "all";
   std::vector<BoardSpec> asked(boards().begin(), boards().end());
   if (!all) asked = {find_board(options.model.board)};

@@ -1,22 +1,31 @@
-#include "apps/cli/vision_plan.hpp"
+#include "apps/cli/classifier_plan.hpp"
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <vector>
+
 #include "tessera/base/error.hpp"
-#include "tessera/models/vision.hpp"
+#include "tessera/models/classifier.hpp"
+#include "tessera/nn/classifier/text_rows.hpp"
 #include "tessera/profile/step_predictor.hpp"
 
 namespace tessera::cli {
 namespace {
 
-VisionPlan record(const BoardSpec& board, const checkpoint::Checkpoint& checkpoint, const std::string& precision,
-                  std::int64_t images) {
+ClassifierPlan record(const BoardSpec& board, const checkpoint::Checkpoint& checkpoint,
+                      const ClassifierPlanRequest& request) {
   const auto device = runtime::MeshDevice::open({.board = board, .mode = runtime::RunMode::RECORD, .threads = 1});
-  const auto model = models::load_image_classifier(device, checkpoint, {.precision = precision});
-  const nn::ImageClassifierInfo& info = model->info();
-  const auto forward = [&] { model->forward(model->allocate_pixels(images, info.image_size, info.image_size)); };
+  const auto model = models::load_classifier(device, checkpoint, {.precision = request.precision});
+  const nn::ClassifierInfo& info = model->info();
+  const bool images = info.input == nn::ClassifierInput::IMAGES;
+  const std::int64_t tokens = images ? 0 : std::min(request.tokens, info.max_positions);
+  const std::vector<std::int64_t> extents = images ? std::vector{info.channels, info.image_size, info.image_size}
+                                                   : std::vector{nn::kTextRows, tokens};
+  const auto forward = [&] { model->forward(model->allocate_inputs(request.items, extents)); };
   const perfmodel::Constants& constants = perfmodel::constants();
-  VisionPlan plan{.family = info.family, .images = images, .image_size = info.image_size};
+  ClassifierPlan plan{
+      .family = info.family, .items = request.items, .image_size = images ? info.image_size : 0, .tokens = tokens};
   if (constants.chips.contains(board.arch.name)) {
     const profile::StepPredictor predictor(*device, {}, constants);
     forward();
@@ -30,8 +39,8 @@ VisionPlan record(const BoardSpec& board, const checkpoint::Checkpoint& checkpoi
   return plan;
 }
 
-double images_per_s(const VisionPlan& plan, const BoardSpec& board) {
-  return static_cast<double>(plan.images * board.chips()) / plan.time->time_ns * 1e9;
+double items_per_s(const ClassifierPlan& plan, const BoardSpec& board) {
+  return static_cast<double>(plan.items * board.chips()) / plan.time->time_ns * 1e9;
 }
 
 nlohmann::json use_json(const MemoryUse& use) {
@@ -40,14 +49,15 @@ nlohmann::json use_json(const MemoryUse& use) {
 
 } // namespace
 
-VisionPlan plan_vision(const BoardSpec& board, const checkpoint::Checkpoint& checkpoint, const std::string& precision,
-                       std::int64_t images) {
-  base::require(1 <= images && images <= 1024, "[plan] --batch must be 1 to 1024 images; received {}", images);
-  const auto family = models::vision_family_of(checkpoint);
+ClassifierPlan plan_classifier(const BoardSpec& board, const checkpoint::Checkpoint& checkpoint,
+                               const ClassifierPlanRequest& request) {
+  base::require(1 <= request.items && request.items <= 1024,
+                "[plan] --batch must be 1 to 1024 images or texts; received {}", request.items);
+  const auto family = models::classifier_family_of(checkpoint);
   try {
-    return record(board, checkpoint, precision, images);
+    return record(board, checkpoint, request);
   } catch (const base::OutOfMemory& error) {
-    VisionPlan plan{.fits = false, .explanation = error.what(), .images = images};
+    ClassifierPlan plan{.fits = false, .explanation = error.what(), .items = request.items};
     if (family != nullptr) plan.family = family->name;
     plan.dram.capacity = board.arch.dram_bytes();
     plan.l1.capacity = board.arch.l1_bytes();
@@ -55,24 +65,25 @@ VisionPlan plan_vision(const BoardSpec& board, const checkpoint::Checkpoint& che
   }
 }
 
-nlohmann::json vision_json(const VisionPlan& plan, const BoardSpec& board) {
+nlohmann::json classifier_json(const ClassifierPlan& plan, const BoardSpec& board) {
   nlohmann::json report{{"fits", plan.fits},
                         {"family", plan.family},
                         {"board", board.name},
                         {"board_chips", board.chips()},
-                        {"batch", plan.images * board.chips()},
-                        {"batch_of_chip", plan.images},
-                        {"image_size", plan.image_size},
+                        {"batch", plan.items * board.chips()},
+                        {"batch_of_chip", plan.items},
                         {"bytes_per_chip", use_json(plan.dram)},
                         {"peak_bytes", plan.dram.peak},
                         {"capacity_bytes", plan.dram.capacity},
                         {"l1_bytes_per_chip", use_json(plan.l1)},
                         {"l1_peak_bytes", plan.l1.peak},
                         {"l1_capacity_bytes", plan.l1.capacity}};
+  if (plan.image_size > 0) report["image_size"] = plan.image_size;
+  if (plan.tokens > 0) report["tokens"] = plan.tokens;
   report["explanation"] = plan.fits ? nlohmann::json(nullptr) : nlohmann::json(plan.explanation);
   if (plan.time) {
     report["forward"] = {{"predicted", true},
-                         {"images_per_s", images_per_s(plan, board)},
+                         {plan.tokens > 0 ? "texts_per_s" : "images_per_s", items_per_s(plan, board)},
                          {"time_ms", plan.time->time_ns / 1e6},
                          {"card_ms", plan.time->step.time_ns() / 1e6},
                          {"error", plan.time->error},
@@ -83,13 +94,16 @@ nlohmann::json vision_json(const VisionPlan& plan, const BoardSpec& board) {
   return report;
 }
 
-std::string vision_text(const VisionPlan& plan, const BoardSpec& board) {
+std::string classifier_text(const ClassifierPlan& plan, const BoardSpec& board) {
   const auto row = [](const char* name, std::int64_t dram, std::int64_t l1) {
     return fmt::format("{:<22} {:>12.1f} {:>12.1f}\n", name, static_cast<double>(dram) / 1e6,
                        static_cast<double>(l1) / 1e6);
   };
-  std::string text = fmt::format("{} on {}, {} images of {} x {} on each of {} chips\n\n", plan.family, board.name,
-                                 plan.images, plan.image_size, plan.image_size, board.chips());
+  const std::string items = plan.tokens > 0
+                                ? fmt::format("texts of {} tokens", plan.tokens)
+                                : fmt::format("images of {} x {}", plan.image_size, plan.image_size);
+  std::string text = fmt::format("{} on {}, {} {} on each of {} chips\n\n", plan.family, board.name, plan.items, items,
+                                 board.chips());
   text += fmt::format("{:<22} {:>12} {:>12}\n", "bytes of a chip", "DRAM, MB", "L1, MB");
   text += row("weights", plan.dram.weights, plan.l1.weights);
   text += row("activations, peak", plan.dram.activations, plan.l1.activations);
@@ -98,9 +112,9 @@ std::string vision_text(const VisionPlan& plan, const BoardSpec& board) {
   text += plan.fits ? "\nIt fits.\n" : fmt::format("\nIt does not fit: {}\n", plan.explanation);
   if (!plan.time) return text;
   text += fmt::format(
-      "\nPredicted for the card, of {}; nothing was run on one:\n  images/s {:>14.1f}, half of such "
+      "\nPredicted for the card, of {}; nothing was run on one:\n  {:<8} {:>14.1f}, half of such "
       "predictions within {:.0f} %; traced\n\n",
-      perfmodel::constants().release, images_per_s(plan, board), plan.time->error * 100);
+      perfmodel::constants().release, plan.tokens > 0 ? "texts/s" : "images/s", items_per_s(plan, board), plan.time->error * 100);
   text += fmt::format("  {:<44} {:>6} {:>10} {:>12} {:>10}\n", "a batch", "ops", "ms", "bound by", "roofline");
   return text + ops_text(plan.time->step, 8);
 }
