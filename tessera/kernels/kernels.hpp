@@ -192,6 +192,13 @@ struct Kernels {
   void (*matrix_unit_tile)(const MatrixUnitMode& mode, const std::uint32_t* in0, std::int64_t in0_stride,
                            std::int64_t rows, const std::uint32_t* in1, std::uint32_t* dst,
                            std::int64_t dst_stride) noexcept;
+  /// dst[i] += a[i] * b[i] for i < count, by numerics::MatrixUnit::multiply in the mode's phases. count is a multiple
+  /// of 32.
+  void (*matrix_unit_multiply)(const MatrixUnitMode& mode, const std::uint32_t* a, const std::uint32_t* b,
+                               std::int64_t count, std::uint32_t* dst) noexcept;
+  /// dst[i] = a[i] + (b[i] ^ b_signs), by numerics::MatrixUnit::add. count is a multiple of 32.
+  void (*matrix_unit_add)(const MatrixUnitMode& mode, const std::uint32_t* a, const std::uint32_t* b,
+                          std::uint32_t b_signs, std::int64_t count, std::uint32_t* dst) noexcept;
 
   /// The sum of x^2, in fp32 in several parts (in double precision in the scalar oracle).
   double (*sum_of_squares)(const float* x, std::int64_t count) noexcept;

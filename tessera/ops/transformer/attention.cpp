@@ -1,7 +1,10 @@
 #include "tessera/ops/transformer/attention.hpp"
 
 #include "tessera/base/error.hpp"
+#include "tessera/ops/exact/rows.hpp"
+#include "tessera/ops/transformer/attention_units.hpp"
 #include "tessera/ops/transformer/attention_work.hpp"
+#include "tessera/spec/tile.hpp"
 
 namespace tessera::ops {
 namespace {
@@ -113,13 +116,19 @@ Tensor scaled_dot_product_attention(const Tensor& q, const Tensor& k, const Tens
                          .head_dim = head_dim,
                          .threads = device.queue().threads(),
                          .rule = rule_of(kName, options, heads, round_up(length, kTileHeight))};
-  AttentionStages stages = fit_bf16(q, k, v) ? prefill_in_bf16(work) : prefill_in_fp32(work);
+  const AttentionFormats formats{q.dtype(), k.dtype(), v.dtype(), output.dtype()};
+  AttentionStages stages = is_exact(device)    ? prefill_exactly(work, formats, device.board().arch)
+                           : fit_bf16(q, k, v) ? prefill_in_bf16(work)
+                                               : prefill_in_fp32(work);
   launch(device, {.name = kName, .stages = std::move(stages.stages), .scratch_bytes = stages.scratch_bytes},
          {{"input_tensor_q", q}, {"input_tensor_k", k}, {"input_tensor_v", v}, {"key_bias", options.key_bias}},
          {{"output", output}}, [&] {
            const std::int64_t pairs =
                options.is_causal ? causal_pairs(length, options.sliding_window_size) : length * length;
-           return OpDetails{attributes_of(options), {.matmul_flops = 4 * sequences * heads * head_dim * pairs}};
+           return OpDetails{
+               attributes_of(options),
+               {.matmul_flops = 4 * sequences * heads * head_dim * pairs},
+               shared(attention_units(work.rule, div_up(head_dim, kTileWidth), prefill_chunk(length), formats))};
          });
   return output;
 }
@@ -174,7 +183,10 @@ Tensor paged_scaled_dot_product_attention_decode(const Tensor& q, const Tensor& 
                         .table_width = page_table.shape()[1],
                         .threads = device.queue().threads(),
                         .rule = rule_of(kName, options, heads, page_table.shape()[1] * block_size)};
-  AttentionStages stages = fit_bf16(q, k_cache, v_cache) ? decode_in_bf16(work) : decode_in_fp32(work);
+  const AttentionFormats formats{q.dtype(), k_cache.dtype(), v_cache.dtype(), output.dtype()};
+  AttentionStages stages = is_exact(device)                ? decode_exactly(work, formats, device.board().arch)
+                           : fit_bf16(q, k_cache, v_cache) ? decode_in_bf16(work)
+                                                           : decode_in_fp32(work);
   launch(device, {.name = kName, .stages = std::move(stages.stages), .scratch_bytes = stages.scratch_bytes},
          {{"input_tensor_q", q},
           {"input_tensor_k", k_cache},
@@ -185,7 +197,9 @@ Tensor paged_scaled_dot_product_attention_decode(const Tensor& q, const Tensor& 
          {{"output", output}}, [&] {
            // The cache is counted as read in whole: how far it is filled stands in cur_pos, which only the device
            // knows.
-           return OpDetails{attributes_of(options), {.matmul_flops = 4 * users * heads * head_dim * work.capacity()}};
+           return OpDetails{attributes_of(options),
+                            {.matmul_flops = 4 * users * heads * head_dim * work.capacity()},
+                            shared(attention_units(work.rule, div_up(head_dim, kTileWidth), kDecodeChunk, formats))};
          });
   return output;
 }
