@@ -20,7 +20,10 @@ AttentionRule rule_of(std::string_view op, const AttentionOptions& options, std:
   AttentionRule rule{.scale = options.scale,
                      .softcap = options.softcap,
                      .sliding_window_size = options.sliding_window_size,
-                     .is_causal = options.is_causal};
+                     .is_causal = options.is_causal,
+                     .compute = options.compute_kernel_config.value_or(
+                         ComputeConfig{.math_fidelity = MathFidelity::HiFi4, .fp32_dest_acc_en = true})};
+  rule.compute.math_approx_mode = false;
   const Tensor& bias = options.key_bias;
   if (!bias.defined()) return rule;
   base::require(bias.dtype() == DataType::FLOAT32 && bias.layout() == Layout::ROW_MAJOR &&
@@ -39,8 +42,10 @@ void check_heads(std::string_view op, std::int64_t heads, std::int64_t kv_heads,
   base::require(options.softcap >= 0.0F, "[{}] softcap must be 0 (none) or more; received {}", op, options.softcap);
 }
 
-Attributes attributes_of(const AttentionOptions& options) {
-  Attributes attributes{{"is_causal", options.is_causal},
+Attributes attributes_of(const AttentionOptions& options, const AttentionRule& rule) {
+  Attributes attributes{{"math_fidelity", std::string(to_string(rule.compute.math_fidelity))},
+                        {"fp32_dest_acc_en", rule.compute.fp32_dest_acc_en},
+                        {"is_causal", options.is_causal},
                         {"scale", double{options.scale}},
                         {"sliding_window_size", options.sliding_window_size}};
   if (options.softcap > 0.0F) attributes.emplace_back("softcap", double{options.softcap});
@@ -126,8 +131,8 @@ Tensor scaled_dot_product_attention(const Tensor& q, const Tensor& k, const Tens
            const std::int64_t pairs =
                options.is_causal ? causal_pairs(length, options.sliding_window_size) : length * length;
            return OpDetails{
-               attributes_of(options),
-               {.matmul_flops = 4 * sequences * heads * head_dim * pairs},
+               attributes_of(options, work.rule),
+               {.matmul_flops = 4 * sequences * heads * head_dim * pairs, .fidelity = work.rule.compute.math_fidelity},
                shared(attention_units(work.rule, div_up(head_dim, kTileWidth), prefill_chunk(length), formats))};
          });
   return output;
@@ -197,8 +202,9 @@ Tensor paged_scaled_dot_product_attention_decode(const Tensor& q, const Tensor& 
          {{"output", output}}, [&] {
            // The cache is counted as read in whole: how far it is filled stands in cur_pos, which only the device
            // knows.
-           return OpDetails{attributes_of(options),
-                            {.matmul_flops = 4 * users * heads * head_dim * work.capacity()},
+           return OpDetails{attributes_of(options, work.rule),
+                            {.matmul_flops = 4 * users * heads * head_dim * work.capacity(),
+                             .fidelity = work.rule.compute.math_fidelity},
                             shared(attention_units(work.rule, div_up(head_dim, kTileWidth), kDecodeChunk, formats))};
          });
   return output;

@@ -41,7 +41,7 @@ std::int64_t prefill_chunk(std::int64_t length) {
 
 Decomposition attention_units(const AttentionRule& rule, std::int64_t columns, std::int64_t chunk,
                               const AttentionFormats& formats) {
-  KernelBuilder k({.math_fidelity = MathFidelity::HiFi4, .fp32_dest_acc_en = true});
+  KernelBuilder k(rule.compute);
   const bool wide = formats.q == DataType::FLOAT32;
   const DataType between = wide ? DataType::FLOAT32 : DataType::BFLOAT16;
   const TilesAt q = k.input("q", formats.q);
