@@ -56,7 +56,10 @@ class Engine {
         vector_{arch_kind(arch), unit_.dst, kernel.compute.math_approx_mode},
         mode_{.phases = numerics::fidelity_phases(kernel.compute.math_fidelity),
               .dst_is_16_bit = unit_.dst == DstFormat::BFLOAT16,
-              .cancellation_fault = unit_.cancellation_fault} {
+              .cancellation_fault = unit_.cancellation_fault},
+        vector_mode_{.wormhole = arch_kind(arch) == numerics::ArchKind::WORMHOLE,
+                     .dst_is_16_bit = mode_.dst_is_16_bit,
+                     .approximate = vector_.approximate} {
     std::int64_t words = 0;
     std::size_t inputs = 0;
     for (const TileBuffer& buffer : kernel.buffers) {
@@ -164,8 +167,8 @@ class Engine {
         reduce_max(step);
         break;
       case TileInstruction::FUNCTION:
-        for (std::int64_t i = 0; i < rows_ * kTileWidth; ++i)
-          dst(step.dst)[i] = numerics::apply(vector_, step.function, dst(step.dst)[i], step.scalar);
+        kernels::kernels().vector_unit_function(vector_mode_, step.function, step.scalar, rows_ * kTileWidth,
+                                                dst(step.dst));
         break;
       case TileInstruction::BINARY_FUNCTION:
         for (std::int64_t i = 0; i < rows_ * kTileWidth; ++i)
@@ -278,21 +281,9 @@ class Engine {
     const bool is_output = to.role == TileBuffer::Role::OUTPUT;
     std::uint32_t* const out = is_output || step.accumulate ? memory_.a.data() : stored(step.a);
     numerics::pack_values(unit_.dst, to.dtype, numerics::PackMode::Default, from, {out, count});
-    if (step.accumulate) accumulate(to.dtype, out, count, stored(step.a));
+    if (step.accumulate) kernels::kernels().l1_accumulate(to.dtype, out, rows_ * kTileWidth, stored(step.a));
     if (is_output) io_.write(work_, number(step.a), as_floats(out));
   }
-  static void accumulate(DataType dtype, const std::uint32_t* values, std::size_t count, std::uint32_t* sums) {
-    for (std::size_t i = 0; i < count; ++i) {
-      if (dtype == DataType::FLOAT32) {
-        sums[i] = numerics::l1_accumulate_float32(sums[i], values[i]);
-      } else {
-        sums[i] = std::uint32_t{numerics::l1_accumulate_bfloat16(static_cast<std::uint16_t>(sums[i] >> 16),
-                                                                 static_cast<std::uint16_t>(values[i] >> 16))}
-                  << 16;
-      }
-    }
-  }
-
   const Decomposition& kernel_;
   const ExactWork& work_;
   const TileIo& io_;
@@ -302,6 +293,7 @@ class Engine {
   numerics::MatrixUnit unit_;
   numerics::VectorUnit vector_;
   kernels::MatrixUnitMode mode_;
+  kernels::VectorUnitMode vector_mode_;
   std::vector<std::int64_t> first_word_; // of each intermediate buffer
   std::vector<std::size_t> input_of_;    // the number of each input among the inputs
   std::vector<bool> fresh_;              // tiles of Dst that nothing was written to since they were acquired
