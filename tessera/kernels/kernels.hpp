@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "tessera/spec/data_type.hpp"
+#include "tessera/spec/decomposition.hpp"
 
 namespace tessera::kernels {
 
@@ -97,6 +98,13 @@ struct MatrixUnitMode {
   int phases = 1; ///< of fidelity: 1 LoFi to 4 HiFi4
   bool dst_is_16_bit = false;
   bool cancellation_fault = true; ///< Wormhole's
+};
+
+/// How the card's vector unit computes (numerics::VectorUnit).
+struct VectorUnitMode {
+  bool wormhole = true;
+  bool dst_is_16_bit = false;
+  bool approximate = false;
 };
 
 /// Sums over a row.
@@ -192,6 +200,22 @@ struct Kernels {
   void (*matrix_unit_tile)(const MatrixUnitMode& mode, const std::uint32_t* in0, std::int64_t in0_stride,
                            std::int64_t rows, const std::uint32_t* in1, std::uint32_t* dst,
                            std::int64_t dst_stride) noexcept;
+  /// dst[i] += a[i] * b[i] for i < count, by numerics::MatrixUnit::multiply in the mode's phases. count is a multiple
+  /// of 32.
+  void (*matrix_unit_multiply)(const MatrixUnitMode& mode, const std::uint32_t* a, const std::uint32_t* b,
+                               std::int64_t count, std::uint32_t* dst) noexcept;
+  /// dst[i] = a[i] + (b[i] ^ b_signs), by numerics::MatrixUnit::add. count is a multiple of 32.
+  void (*matrix_unit_add)(const MatrixUnitMode& mode, const std::uint32_t* a, const std::uint32_t* b,
+                          std::uint32_t b_signs, std::int64_t count, std::uint32_t* dst) noexcept;
+  /// out[i] = a[i] * b[i] + c[i] by numerics::sfpu::multiply_add. count is a multiple of 32, here and below.
+  void (*vector_unit_multiply_add)(bool wormhole, const std::uint32_t* a, const std::uint32_t* b,
+                                   const std::uint32_t* c, std::int64_t count, std::uint32_t* out) noexcept;
+  /// values[i] = function(values[i], scalar) by numerics::apply.
+  void (*vector_unit_function)(const VectorUnitMode& mode, TileFunction function, float scalar, std::int64_t count,
+                               std::uint32_t* values) noexcept;
+  /// sums[i] += added[i] as the packer adds in L1 (numerics::l1_accumulate_float32, l1_accumulate_bfloat16): FLOAT32 or
+  /// BFLOAT16 values as fp32 patterns.
+  void (*l1_accumulate)(DataType dtype, const std::uint32_t* added, std::int64_t count, std::uint32_t* sums) noexcept;
 
   /// The sum of x^2, in fp32 in several parts (in double precision in the scalar oracle).
   double (*sum_of_squares)(const float* x, std::int64_t count) noexcept;

@@ -14,7 +14,8 @@ ops::AttentionOptions Attention::options(const ForwardContext& context) const {
   return {.scale = shape_.scale,
           .sliding_window_size = shape_.sliding_window,
           .softcap = shape_.softcap,
-          .key_bias = context.key_bias};
+          .key_bias = context.key_bias,
+          .compute_kernel_config = context.of_phase(shape_.compute)};
 }
 
 tensor::Tensor Attention::placed(tensor::Tensor heads, const tensor::Tensor& norm,

@@ -21,6 +21,7 @@ class Attention {
     std::int64_t sliding_window = 0; ///< 0: none
     float scale = 1.0F;              ///< of the scores
     float softcap = 0.0F;            ///< of the scaled scores; 0: none
+    ComputeByPhase compute = {};     ///< of the attention itself
   };
   /// RMS norms of each head, before the rotary embedding: [1, 1, 1, D], in interleaved rotary order. Undefined: none.
   struct HeadNorms {

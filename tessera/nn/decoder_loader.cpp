@@ -210,14 +210,17 @@ Attention DecoderLoader::attention(std::int64_t number, const LayerPrecision& fo
                                .head_dim = config_.head_dim,
                                .sliding_window = config_.sliding_window[static_cast<std::size_t>(number)],
                                .scale = static_cast<float>(scale),
-                               .softcap = static_cast<float>(config_.attention_softcap)};
+                               .softcap = static_cast<float>(config_.attention_softcap),
+                               .compute = formats.sdpa};
   Linear qkv = wqkv(number, formats.wqkv);
+  qkv.compute = formats.li_qkv;
   Attention::HeadNorms norms{.epsilon = static_cast<float>(config_.norm_epsilon)};
   if (config_.qk_norm) {
     norms.q = head_norm(name(names_.q_norm));
     norms.k = head_norm(name(names_.k_norm));
   }
   Linear wo = row_parallel(name(names_.o), config_.attention_width(), heads_of_chip, config_.o_bias, formats.wo, "wo");
+  wo.compute = formats.li_o;
   return {shape, std::move(qkv), std::move(norms), std::move(wo)};
 }
 
@@ -239,12 +242,17 @@ Mlp DecoderLoader::mlp(std::int64_t number, const LayerPrecision& formats) const
   mlp.w3 = into(fused ? names_.gate_up : names_.up, stored, fused ? width : 0, "w3");
   const auto part_of_chip = [&](std::int64_t chip) { return parallel_.shared(chip, width); };
   mlp.w2 = row_parallel(names_.of_layer(number, names_.down), width, part_of_chip, config_.mlp_bias, formats.ff2, "w2");
+  mlp.w1.compute = mlp.w3.compute = formats.li_ff1_3;
+  mlp.w2.compute = formats.li_ff2;
   return mlp;
 }
 
 Experts DecoderLoader::experts(std::int64_t number, const LayerPrecision& formats) const {
   const std::int64_t width = config_.intermediate_size;
-  Experts experts{.per_token = config_.experts.per_token, .activation = config_.activation};
+  Experts experts{.per_token = config_.experts.per_token,
+                  .activation = config_.activation,
+                  .compute_ff1_3 = formats.li_ff1_3,
+                  .compute_ff2 = formats.li_ff2};
   const std::string router = names_.of_layer(number, names_.router);
   const HostRows rows = matrix(router, config_.experts.count, config_.hidden_size);
   // In the format of the norms: a rounded router would choose others.

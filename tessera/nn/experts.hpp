@@ -17,6 +17,8 @@ struct Experts {
   std::vector<tensor::Tensor> w2; ///< down, [F, E]
   std::int64_t per_token = 2;
   ops::Activation activation = ops::Activation::SILU;
+  ComputeByPhase compute_ff1_3 = {};
+  ComputeByPhase compute_ff2 = {};
 
   tensor::Tensor forward(const tensor::Tensor& x, const ForwardContext& context) const;
 };

@@ -3,6 +3,7 @@
 #include <cstdint>
 
 #include "tessera/nn/causal_lm.hpp"
+#include "tessera/nn/precision.hpp"
 #include "tessera/nn/rope.hpp"
 #include "tessera/nn/tensor_parallel.hpp"
 #include "tessera/tensor/tensor.hpp"
@@ -21,6 +22,10 @@ struct ForwardContext {
   tensor::Tensor user;       ///< prefill: [1] INT32, whose cache is filled
   DataType activation = DataType::BFLOAT16;
   MemoryConfig memory_config; ///< of activations: L1 in decode, DRAM in prefill
+
+  const std::optional<ComputeConfig>& of_phase(const ComputeByPhase& compute) const {
+    return phase == Phase::DECODE ? compute.decode : compute.prefill;
+  }
 };
 
 } // namespace tessera::nn

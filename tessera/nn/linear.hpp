@@ -1,6 +1,7 @@
 #pragma once
 
 #include "tessera/nn/forward_context.hpp"
+#include "tessera/nn/precision.hpp"
 #include "tessera/ops/matmul/linear.hpp"
 
 namespace tessera::nn {
@@ -9,9 +10,14 @@ namespace tessera::nn {
 struct Linear {
   tensor::Tensor weight; ///< [1, 1, K, N]
   tensor::Tensor bias;   ///< [1, 1, 1, N], or none
+  ComputeByPhase compute = {};
 
   tensor::Tensor forward(const tensor::Tensor& x, const ForwardContext& context) const {
-    return ops::linear(x, weight, {.bias = bias, .dtype = context.activation, .memory_config = context.memory_config});
+    return ops::linear(x, weight,
+                       {.bias = bias,
+                        .dtype = context.activation,
+                        .memory_config = context.memory_config,
+                        .compute_kernel_config = context.of_phase(compute)});
   }
 };
 

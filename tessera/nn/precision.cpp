@@ -13,11 +13,24 @@ namespace tessera::nn {
 namespace {
 
 constexpr std::array kPresets = {"full", "bf16", "bfp8", "bfp4", "accuracy", "performance"};
+constexpr std::string_view kOpGroups =
+    "li_qkv, li_o, li_ff1_3, li_ff2, sdpa (each also with _prefill or _decode behind it)";
 // tt_transformers keeps the MLP of models this large in BFLOAT4_B even for accuracy.
 constexpr std::int64_t kLargeModelParameters = 60'000'000'000;
 
 LayerPrecision uniform(DataType weights, DataType kv_cache) {
-  return {weights, weights, weights, weights, kv_cache};
+  return {.wqkv = weights, .wo = weights, .ff1_3 = weights, .ff2 = weights, .kv_cache = kv_cache};
+}
+
+/// tt_transformers' defaults: HiFi2, in the MLP with a 16-bit Dst, and HiFi4 for the attention of prompts.
+void set_default_compute(LayerPrecision& layer) {
+  const auto both = [](std::string_view name) {
+    return ComputeByPhase{named_compute_config(name), named_compute_config(name)};
+  };
+  layer.li_qkv = layer.li_o = both(layer.wqkv == DataType::BFLOAT16 ? "hifi4" : "hifi2");
+  layer.li_ff1_3 = both(layer.ff1_3 == DataType::BFLOAT4_B ? "lofi" : "hifi2fp16");
+  layer.li_ff2 = both("hifi2fp16");
+  layer.sdpa = {.prefill = named_compute_config("hifi4"), .decode = named_compute_config("hifi2")};
 }
 
 /// All matmul weights in one format.
@@ -43,6 +56,7 @@ Precision accuracy(const PrecisionSubject& subject) {
     precision.layer.wqkv = precision.layer.wo = DataType::BFLOAT16;
   }
   if (subject.parameters >= kLargeModelParameters) precision.layer.ff1_3 = DataType::BFLOAT4_B;
+  set_default_compute(precision.layer);
   return precision;
 }
 
@@ -51,6 +65,7 @@ Precision performance() {
   Precision precision = uniform_model("performance", DataType::BFLOAT8_B);
   precision.layer.kv_cache = DataType::BFLOAT8_B;
   precision.layer.ff1_3 = DataType::BFLOAT4_B;
+  set_default_compute(precision.layer);
   return precision;
 }
 
@@ -85,6 +100,50 @@ bool set_layer_format(LayerPrecision& layer, const std::string& key, const nlohm
   return true;
 }
 
+ComputeConfig compute_of(const nlohmann::json& value, const std::string& key) {
+  if (value.is_string()) return named_compute_config(value.get<std::string>());
+  base::require(value.is_object(), "[precision] {} must be a name such as \"hifi2\", or an object; received {}", key,
+                value.dump());
+  ComputeConfig config;
+  for (const auto& [member, setting] : value.items()) {
+    static const std::map<std::string, bool ComputeConfig::*> flags = {
+        {"math_approx_mode", &ComputeConfig::math_approx_mode},
+        {"fp32_dest_acc_en", &ComputeConfig::fp32_dest_acc_en},
+        {"packer_l1_acc", &ComputeConfig::packer_l1_acc}};
+    if (member == "math_fidelity" && setting.is_string()) {
+      config.math_fidelity = parse_math_fidelity(setting.get<std::string>());
+      continue;
+    }
+    const auto flag = flags.find(member);
+    base::require(flag != flags.end() && setting.is_boolean(),
+                  "[precision] {} takes math_fidelity (\"LoFi\" to \"HiFi4\") and math_approx_mode, fp32_dest_acc_en, "
+                  "packer_l1_acc (true or false); received \"{}\": {}",
+                  key, member, setting.dump());
+    config.*flag->second = setting.get<bool>();
+  }
+  return config;
+}
+
+/// Sets the op group that `key` names, of one phase or (li_ff1_3, li_ff2) of both; false when there is none.
+bool set_layer_compute(LayerPrecision& layer, const std::string& key, const nlohmann::json& value) {
+  static const std::map<std::string, ComputeByPhase LayerPrecision::*> groups = {
+      {"li_qkv", &LayerPrecision::li_qkv},
+      {"li_o", &LayerPrecision::li_o},
+      {"li_ff1_3", &LayerPrecision::li_ff1_3},
+      {"li_ff2", &LayerPrecision::li_ff2},
+      {"sdpa", &LayerPrecision::sdpa}};
+  const auto without = [&key](std::string_view suffix) { return key.substr(0, key.size() - suffix.size()); };
+  const bool prefill = key.ends_with("_prefill");
+  const bool decode = key.ends_with("_decode");
+  const auto group = groups.find(prefill ? without("_prefill") : decode ? without("_decode") : key);
+  if (group == groups.end()) return false;
+  const ComputeConfig config = compute_of(value, key);
+  ComputeByPhase& phases = layer.*group->second;
+  if (!decode) phases.prefill = config;
+  if (!prefill) phases.decode = config;
+  return true;
+}
+
 bool set_model_format(Precision& precision, const std::string& key, const nlohmann::json& value) {
   static const std::map<std::string, DataType Precision::*> fields = {{"embedding", &Precision::embedding},
                                                                       {"norm", &Precision::norm},
@@ -111,8 +170,9 @@ void set_layers(Precision& precision, const nlohmann::json& layers, std::int64_t
                   number_text, formats.dump());
     LayerPrecision& layer = precision.layers.emplace(number, precision.layer).first->second;
     for (const auto& [key, value] : formats.items()) {
-      base::require(set_layer_format(layer, key, value),
-                    "[precision] a layer's keys are wqkv, wo, ff1_3, ff2, kv_cache; received \"{}\"", key);
+      base::require(set_layer_format(layer, key, value) || set_layer_compute(layer, key, value),
+                    "[precision] a layer's keys are wqkv, wo, ff1_3, ff2, kv_cache, {}; received \"{}\"", kOpGroups,
+                    key);
     }
   }
 }
@@ -128,10 +188,11 @@ Precision from_file(const std::string& path, const PrecisionSubject& subject) {
                 "[precision] base must not be full, whose weight formats are the checkpoint's; name formats instead");
   for (const auto& [key, value] : json.items()) {
     if (key == "base" || key == "layers") continue;
-    base::require(set_layer_format(precision.layer, key, value) || set_model_format(precision, key, value),
+    base::require(set_layer_format(precision.layer, key, value) || set_layer_compute(precision.layer, key, value) ||
+                      set_model_format(precision, key, value),
                   "[precision] the keys are base, layers, wqkv, wo, ff1_3, ff2, kv_cache, embedding, norm, lm_head, "
-                  "activation; received \"{}\"",
-                  key);
+                  "activation, {}; received \"{}\"",
+                  kOpGroups, key);
   }
   if (json.contains("layers")) set_layers(precision, json["layers"], subject.layers);
   return precision;

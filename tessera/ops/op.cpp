@@ -16,8 +16,11 @@ constexpr std::int64_t kElementsOfUnit = 4096;
 } // namespace
 
 OpRecord describe(Operands inputs, Operands outputs, OpDetails details) {
+  base::require<base::DeviceError>(details.decomposition != nullptr,
+                                   "an op must say what the card's units compute; it has no decomposition");
   const OpWork work = details.work;
-  OpRecord record{.attributes = std::move(details.attributes), .work = work};
+  OpRecord record{
+      .attributes = std::move(details.attributes), .work = work, .decomposition = std::move(details.decomposition)};
   const bool count_bytes = work.dram_read_bytes == 0 && work.dram_write_bytes == 0 && work.l1_bytes == 0;
   const auto count = [&](const Tensor& tensor, std::int64_t OpWork::*dram_bytes) {
     if (!count_bytes) return;

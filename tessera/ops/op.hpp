@@ -2,6 +2,7 @@
 
 #include <functional>
 #include <initializer_list>
+#include <memory>
 #include <span>
 #include <string_view>
 #include <utility>
@@ -30,6 +31,7 @@ using Attributes = std::vector<std::pair<std::string, AttributeValue>>;
 struct OpDetails {
   Attributes attributes;
   OpWork work;
+  std::shared_ptr<const Decomposition> decomposition;
 };
 OpRecord describe(Operands inputs, Operands outputs, OpDetails details);
 

@@ -33,9 +33,6 @@ BankAllocator::Layout l1_layout(const BoardSpec& board, const std::string& devic
 } // namespace
 
 std::shared_ptr<MeshDevice> MeshDevice::open(MeshDeviceOptions options) {
-  base::require<base::Unsupported>(
-      options.numerics == Numerics::NATIVE,
-      "[open device] numerics native is required; received exact, which is not built yet; use --numerics native");
   base::require(options.threads >= 0, "[open device] threads must be 0 (all) or more; received {}", options.threads);
   base::require(1 <= options.command_queues && options.command_queues <= kMaxQueues,
                 "[open device] command_queues must be 1 or 2; received {}", options.command_queues);

@@ -80,6 +80,7 @@ class MeshDevice : public std::enable_shared_from_this<MeshDevice> {
   /// Whether each chip of another mesh of the same shape is computed on the rank of this mesh's.
   bool has_ranks_of(const MeshDevice& other) const { return rank_of_chip_ == other.rank_of_chip_; }
   RunMode mode() const { return options_.mode; }
+  Numerics numerics() const { return options_.numerics; }
   std::int64_t trace_region_size() const { return options_.trace_region_size; }
 
   /// The queue that ops and transfers go to: number 0 unless a QueueScope says otherwise.

@@ -22,6 +22,12 @@ struct ComputeConfig {
   friend bool operator==(const ComputeConfig&, const ComputeConfig&) = default;
 };
 
+/// tt_transformers' names for them: lofi, hifi2, hifi2na, hifi2fp16, hifi2nol1acc, hifi4, hifi4fp32. Throws
+/// InvalidArgument for others.
+ComputeConfig named_compute_config(std::string_view name);
+/// "LoFi" to "HiFi4". Throws InvalidArgument for others.
+MathFidelity parse_math_fidelity(std::string_view name);
+
 /// The rule of thumb of the LLM report: HiFi4 for 16 and 32 bit weights, HiFi2 for BFLOAT8_B, LoFi for BFLOAT4_B and
 /// below.
 ComputeConfig default_compute_config(DataType weights);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -8,6 +9,7 @@
 #include <vector>
 
 #include "tessera/spec/compute_config.hpp"
+#include "tessera/spec/decomposition.hpp"
 #include "tessera/spec/tensor_spec.hpp"
 
 namespace tessera {
@@ -40,6 +42,7 @@ struct OpRecord {
   std::vector<OperandRecord> outputs;
   std::vector<std::pair<std::string, AttributeValue>> attributes;
   OpWork work;
+  std::shared_ptr<const Decomposition> decomposition; ///< what the card's units compute
 };
 
 } // namespace tessera

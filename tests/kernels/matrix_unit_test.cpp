@@ -79,5 +79,51 @@ TEST_F(MatrixUnitTile, EqualsTheOracleWhereSumsCancel) {
   }
 }
 
+/// Element-wise products and sums of `kind`.
+class MatrixUnitElements : public MatrixUnitTile {
+ protected:
+  void expect_equal_elements(const std::string& kind, const Pattern& value) {
+    constexpr std::int64_t kCount = 96;
+    for (const bool dst_is_16_bit : {false, true}) {
+      const std::uint32_t mask = dst_is_16_bit ? 0xFFFF0000 : 0xFFFFE000;
+      for (const bool fault : {false, true}) {
+        for (int phases = 1; phases <= 4; ++phases) {
+          const MatrixUnitMode mode{.phases = phases, .dst_is_16_bit = dst_is_16_bit, .cancellation_fault = fault};
+          std::vector<std::uint32_t> a(kCount);
+          std::vector<std::uint32_t> b(kCount);
+          std::vector<std::uint32_t> dst(kCount);
+          for (std::size_t i = 0; i < a.size(); ++i) {
+            a[i] = value() & mask;
+            b[i] = value() & mask;
+            dst[i] = value() & (dst_is_16_bit ? 0xFFFF0000 : 0xFFFFFFFF);
+            if (i % 8 == 7) b[i] = a[i] ^ 0x80000000; // sums that cancel
+          }
+          std::vector<std::uint32_t> expected = dst;
+          std::vector<std::uint32_t> actual = dst;
+          oracle->matrix_unit_multiply(mode, a.data(), b.data(), kCount, expected.data());
+          tested->matrix_unit_multiply(mode, a.data(), b.data(), kCount, actual.data());
+          ASSERT_EQ(actual, expected) << kind << ", products, " << phases << " phases, 16-bit Dst " << dst_is_16_bit;
+          for (const std::uint32_t signs : {0U, 0x80000000U}) {
+            oracle->matrix_unit_add(mode, a.data(), b.data(), signs, kCount, expected.data());
+            tested->matrix_unit_add(mode, a.data(), b.data(), signs, kCount, actual.data());
+            ASSERT_EQ(actual, expected) << kind << ", sums, 16-bit Dst " << dst_is_16_bit;
+          }
+        }
+      }
+    }
+  }
+};
+
+TEST_F(MatrixUnitElements, EqualTheOracle) {
+  for (int repeat = 0; repeat < 20; ++repeat) {
+    expect_equal_elements("normal", normal(1.0F));
+    expect_equal_elements("near each other", exponents(120, 134));
+    expect_equal_elements("one exponent", exponents(127, 127));
+    expect_equal_elements("small", exponents(1, 80));
+    expect_equal_elements("large", exponents(170, 255));
+    expect_equal_elements("any exponent", exponents(0, 255));
+  }
+}
+
 } // namespace
 } // namespace tessera::kernels

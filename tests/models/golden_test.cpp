@@ -21,8 +21,9 @@ using nn::LogitsRows;
 constexpr double kFullTolerance = 1e-3;
 
 std::unique_ptr<nn::DecoderModel> open_model(const std::filesystem::path& folder, const std::string& precision,
-                                             std::int64_t users = 2) {
-  auto device = runtime::MeshDevice::open({.board = board("n150")});
+                                             std::int64_t users = 2,
+                                             runtime::Numerics numerics = runtime::Numerics::NATIVE) {
+  auto device = runtime::MeshDevice::open({.board = board("n150"), .numerics = numerics});
   return models::load(device, checkpoint::Checkpoint::open(folder.string()),
                       {.precision = precision, .max_users = users});
 }
@@ -92,6 +93,15 @@ TEST_P(GoldenModel, FullPrecisionPrefillEqualsTheGoldenLogits) {
 TEST_P(GoldenModel, FullPrecisionDecodeEqualsTheGoldenLogits) {
   const auto model = open_model(GetParam(), "full");
   EXPECT_LE(metrics::max_abs_error(values("logits"), decode_logits(*model, ids("input_ids"))), kFullTolerance);
+}
+
+// What the card's own arithmetic makes of them: TT-NN's presets, in prefill and decode.
+TEST_P(GoldenModel, ExactNumericsStayNearTheGoldenLogits) {
+  for (const char* precision : {"accuracy", "bf16"}) {
+    const auto model = open_model(GetParam(), precision, 2, runtime::Numerics::EXACT);
+    EXPECT_GE(metrics::pcc(values("logits"), prefill_logits(*model, ids("input_ids"))), 0.99) << precision;
+    EXPECT_GE(metrics::pcc(values("logits"), decode_logits(*model, ids("input_ids"))), 0.99) << precision;
+  }
 }
 
 /// Lines and grids of a t3000 whose chips can share the model's heads, one chip left out.

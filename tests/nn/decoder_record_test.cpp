@@ -48,7 +48,8 @@ std::string without_formats(const OpRecord& record) {
   text += " ->";
   add(record.outputs);
   for (const auto& [name, value] : record.attributes) {
-    if (name == "math_fidelity") continue; // follows from the weight's format
+    // What follows from the weight's format, or is a preset's choice of arithmetic.
+    if (name == "math_fidelity" || name == "fp32_dest_acc_en" || name == "packer_l1_acc") continue;
     text += fmt::format("; {} ", name);
     std::visit([&](const auto& held) { text += fmt::format("{}", held); }, value);
   }

@@ -91,6 +91,33 @@ TEST_F(PrecisionFile, ChangesGroupsAndLayersOfAPreset) {
   EXPECT_EQ(precision.activation, FLOAT32);
 }
 
+TEST_F(PrecisionFile, ReachesTheArithmeticOfOpGroups) {
+  const Precision precision = read(R"({"base": "bf16", "li_ff1_3": "lofi", "sdpa_decode": "hifi2",
+      "layers": {"1": {"li_qkv_prefill": {"math_fidelity": "HiFi3", "fp32_dest_acc_en": false, "packer_l1_acc": true}}}})");
+  const LayerPrecision& all = precision.of_layer(0);
+  EXPECT_EQ(all.li_ff1_3.prefill, named_compute_config("lofi"));
+  EXPECT_EQ(all.li_ff1_3.decode, named_compute_config("lofi"));
+  EXPECT_EQ(all.sdpa.decode, named_compute_config("hifi2"));
+  EXPECT_FALSE(all.sdpa.prefill.has_value());
+  EXPECT_FALSE(all.li_qkv.prefill.has_value());
+  const LayerPrecision& second = precision.of_layer(1);
+  EXPECT_EQ(second.li_qkv.prefill, (ComputeConfig{MathFidelity::HiFi3, false, false, true}));
+  EXPECT_FALSE(second.li_qkv.decode.has_value());
+  expect_refused(R"({"li_ff2": "hifi5"})", "received \"hifi5\"");
+  expect_refused(R"({"li_ff2": 2})", "li_ff2 must be a name such as");
+  expect_refused(R"({"li_ff2": {"math_fidelity": "hifi2"}})", "math_fidelity LoFi, HiFi2, HiFi3 or HiFi4");
+  expect_refused(R"({"li_ff2": {"packer_l1_acc": 1}})", "li_ff2 takes math_fidelity");
+  expect_refused(R"({"li_ff4": "lofi"})", "received \"li_ff4\"");
+}
+
+TEST_F(PrecisionFile, PresetsOfTtTransformersChooseTheirArithmetic) {
+  const LayerPrecision accuracy = make_precision("accuracy", kLlama).layer;
+  EXPECT_EQ(accuracy.li_ff1_3.decode, named_compute_config("hifi2fp16"));
+  EXPECT_EQ(accuracy.sdpa.prefill, named_compute_config("hifi4"));
+  EXPECT_EQ(make_precision("performance", kLlama).layer.li_ff1_3.decode, named_compute_config("lofi"));
+  EXPECT_FALSE(make_precision("bfp8", kLlama).layer.li_ff1_3.decode.has_value());
+}
+
 TEST_F(PrecisionFile, StandsOnAccuracyByDefault) {
   const Precision precision = read("{}");
   const Precision accuracy = make_precision("accuracy", kLlama);

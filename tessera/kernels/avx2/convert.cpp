@@ -87,10 +87,6 @@ inline Words align_significand(Words significand, Words distance) {
   return _mm256_mullo_epi16(_mm256_srli_epi16(significand, 7), _mm256_shuffle_epi8(powers, index));
 }
 
-inline VecI imul(VecI a, VecI b) {
-  return _mm256_mullo_epi32(a, b);
-}
-
 } // namespace
 
 #include "tessera/kernels/generic/formats.inl"

@@ -132,6 +132,10 @@ inline VecI iadd(VecI a, VecI b) {
 inline VecI isub(VecI a, VecI b) {
   return _mm256_sub_epi32(a, b);
 }
+/// The low 32 bits of the product.
+inline VecI imul(VecI a, VecI b) {
+  return _mm256_mullo_epi32(a, b);
+}
 inline VecI iand(VecI a, VecI b) {
   return _mm256_and_si256(a, b);
 }

@@ -95,10 +95,6 @@ inline Words align_significand(Words significand, Words distance) {
   return _mm512_srlv_epi16(significand, distance);
 }
 
-inline VecI imul(VecI a, VecI b) {
-  return _mm512_mullo_epi32(a, b);
-}
-
 } // namespace
 
 #include "tessera/kernels/generic/formats.inl"

@@ -131,6 +131,10 @@ inline VecI iadd(VecI a, VecI b) {
 inline VecI isub(VecI a, VecI b) {
   return _mm512_sub_epi32(a, b);
 }
+/// The low 32 bits of the product.
+inline VecI imul(VecI a, VecI b) {
+  return _mm512_mullo_epi32(a, b);
+}
 inline VecI iand(VecI a, VecI b) {
   return _mm512_and_si512(a, b);
 }

@@ -22,7 +22,17 @@ void pack_int8(const float* x, std::int64_t count, std::byte* out) noexcept;
 void matmul_int8_tile_columns(const std::byte* a, std::int64_t a_stride, std::int64_t m, std::int64_t depth,
                               const ConstTiles& w, std::int64_t first_column, std::int64_t columns,
                               float* out) noexcept;
-void matrix_unit_tile(const MatrixUnitMode& mode, const std::uint32_t* in0, std::int64_t in0_stride, std::int64_t rows, const std::uint32_t* in1, std::uint32_t* dst, std::int64_t dst_stride) noexcept;
+void matrix_unit_tile(const MatrixUnitMode& mode, const std::uint32_t* in0, std::int64_t in0_stride, std::int64_t rows,
+                      const std::uint32_t* in1, std::uint32_t* dst, std::int64_t dst_stride) noexcept;
+void matrix_unit_multiply(const MatrixUnitMode& mode, const std::uint32_t* a, const std::uint32_t* b,
+                          std::int64_t count, std::uint32_t* dst) noexcept;
+void matrix_unit_add(const MatrixUnitMode& mode, const std::uint32_t* a, const std::uint32_t* b, std::uint32_t b_signs,
+                     std::int64_t count, std::uint32_t* dst) noexcept;
+void vector_unit_multiply_add(bool wormhole, const std::uint32_t* a, const std::uint32_t* b, const std::uint32_t* c,
+                              std::int64_t count, std::uint32_t* out) noexcept;
+void vector_unit_function(const VectorUnitMode& mode, TileFunction function, float scalar, std::int64_t count,
+                          std::uint32_t* values) noexcept;
+void l1_accumulate(DataType dtype, const std::uint32_t* added, std::int64_t count, std::uint32_t* sums) noexcept;
 double sum_of_squares(const float* x, std::int64_t count) noexcept;
 void scale_row(const float* x, const float* gamma, float scale, std::int64_t count, float* out) noexcept;
 Moments moments(const float* x, std::int64_t count) noexcept;
@@ -70,6 +80,11 @@ constexpr Kernels table(std::string_view isa, std::int64_t packed_bytes, std::in
           .int8_least_rows = int8_least_rows,
           .matmul_int8_tile_columns = matmul_int8_tile_columns,
           .matrix_unit_tile = matrix_unit_tile,
+          .matrix_unit_multiply = matrix_unit_multiply,
+          .matrix_unit_add = matrix_unit_add,
+          .vector_unit_multiply_add = vector_unit_multiply_add,
+          .vector_unit_function = vector_unit_function,
+          .l1_accumulate = l1_accumulate,
           .sum_of_squares = sum_of_squares,
           .scale_row = scale_row,
           .moments = moments,

@@ -13,6 +13,7 @@ constexpr std::int32_t kLeastExponent = 72; // of operands on the fast path: no 
 constexpr std::int32_t kMostExponent = 175; // and no accumulator can overflow
 constexpr std::int32_t kNoExponent = -1000; // of zero: never the largest
 constexpr std::int32_t kUnit16 = 1 << 13;   // the last place of terms for a 16-bit Dst
+constexpr std::int32_t kCorrection[4] = {0, -5, -7, -12}; // of exponents, by phase
 
 inline VecI exponent_field(VecI v) {
   return iand(shift_right<23>(v), broadcast_int(0xFF));
@@ -148,7 +149,6 @@ inline VecI add_to_dst(const UnitTerm& first, const UnitTerm& second, VecI dst, 
 template <bool kDst16>
 inline void multiply_row(const MatrixUnitMode& mode, const UnitRow& row, const UnitColumns& columns,
                          std::uint32_t* dst) {
-  constexpr std::int32_t kCorrection[4] = {0, -5, -7, -12};
   for (std::int64_t column = 0; column < 32; column += kLanes) {
     VecI largest[4];
     for (std::int64_t group = 0; group < 4; ++group) {
@@ -176,6 +176,78 @@ inline void multiply_row(const MatrixUnitMode& mode, const UnitRow& row, const U
   }
 }
 
+/// 11 bits, with the hidden one.
+inline VecI source_significand(VecI v) {
+  return ior(iand(shift_right<13>(v), broadcast_int(1023)), broadcast_int(1024));
+}
+inline VecI with_sign_of(VecI magnitude, VecI v) {
+  const VecI sign = shift_right_arithmetic<31>(v);
+  return isub(ixor(magnitude, sign), sign);
+}
+inline VecI load_words(const std::uint32_t* p) {
+  return load_bits(reinterpret_cast<const std::byte*>(p));
+}
+
+/// One product in one phase, on its way to Dst.
+inline UnitTerm product_term(VecI a, VecI b, int phase, std::int32_t correction) {
+  const VecI a_bits = source_significand(a);
+  const VecI b_bits = source_significand(b);
+  const VecI a_part = (phase & 1) == 0 ? shift_right<6>(a_bits) : iand(shift_right<1>(a_bits), broadcast_int(31));
+  const VecI b_part =
+      (phase & 2) == 0 ? shift_right<4>(b_bits) : shift_left<3>(iand(b_bits, broadcast_int(15)));
+  const VecI product = shift_left<13>(round_to_int(mul(to_float(a_part), to_float(b_part)))); // exact
+  const VecI zeros = broadcast_int(0);
+  const VecI a_exponent = exponent_field(a);
+  const VecI b_exponent = exponent_field(b);
+  VecI exponent = iadd(iadd(a_exponent, b_exponent), broadcast_int(correction - 127));
+  exponent = select(equal(a_exponent, zeros), zeros, select(equal(b_exponent, zeros), zeros, imax(exponent, zeros)));
+  return {select(equal(exponent, zeros), zeros, with_sign_of(product, ixor(a, b))), exponent};
+}
+
+/// a + b aligned at 10 fractional bits of the larger one.
+inline UnitTerm sum_term(VecI a, VecI b) {
+  const VecI zeros = broadcast_int(0);
+  const VecI magnitudes = broadcast_int(0x7FFFFFFF);
+  const Mask swapped = greater(iand(b, magnitudes), iand(a, magnitudes));
+  const VecI larger = select(swapped, b, a);
+  const VecI smaller = select(swapped, a, b);
+  const VecI exponent = exponent_field(larger);
+  const VecI smaller_exponent = exponent_field(smaller);
+  const VecI shift = imin(isub(exponent, smaller_exponent), broadcast_int(31));
+  const VecI kept = shift_right(iadd(source_significand(smaller), half_of(shift)), shift);
+  const VecI first = with_sign_of(source_significand(larger), larger);
+  const VecI second = with_sign_of(kept, smaller);
+  const VecI sum = iadd(select(equal(exponent, zeros), zeros, first),
+                        select(equal(smaller_exponent, zeros), zeros, second));
+  return {shift_left<13>(sum), exponent};
+}
+
+template <bool kDst16>
+inline void multiply_elements(const MatrixUnitMode& mode, const std::uint32_t* a, const std::uint32_t* b,
+                              std::int64_t count, std::uint32_t* dst) {
+  const UnitTerm nothing{broadcast_int(0), broadcast_int(0)};
+  for (std::int64_t i = 0; i < count; i += kLanes) {
+    VecI sum = load_words(dst + i);
+    for (int phase = 0; phase < mode.phases; ++phase) {
+      const UnitTerm term = product_term(load_words(a + i), load_words(b + i), phase, kCorrection[phase]);
+      sum = add_to_dst<kDst16>(term, nothing, sum, mode.cancellation_fault);
+    }
+    store_bits(reinterpret_cast<std::byte*>(dst + i), sum);
+  }
+}
+
+template <bool kDst16>
+inline void add_elements(const MatrixUnitMode& mode, const std::uint32_t* a, const std::uint32_t* b,
+                         std::uint32_t b_signs, std::int64_t count, std::uint32_t* dst) {
+  const UnitTerm nothing{broadcast_int(0), broadcast_int(0)};
+  const VecI signs = broadcast_int(static_cast<std::int32_t>(b_signs));
+  for (std::int64_t i = 0; i < count; i += kLanes) {
+    const UnitTerm term = sum_term(load_words(a + i), ixor(load_words(b + i), signs));
+    store_bits(reinterpret_cast<std::byte*>(dst + i),
+               add_to_dst<kDst16>(term, nothing, broadcast_int(0), mode.cancellation_fault));
+  }
+}
+
 } // namespace
 
 void matrix_unit_tile(const MatrixUnitMode& mode, const std::uint32_t* in0, std::int64_t in0_stride, std::int64_t rows,
@@ -192,4 +264,20 @@ void matrix_unit_tile(const MatrixUnitMode& mode, const std::uint32_t* in0, std:
     else
       multiply_row<false>(mode, row, columns, out);
   }
+}
+
+void matrix_unit_multiply(const MatrixUnitMode& mode, const std::uint32_t* a, const std::uint32_t* b,
+                          std::int64_t count, std::uint32_t* dst) noexcept {
+  if (mode.dst_is_16_bit)
+    multiply_elements<true>(mode, a, b, count, dst);
+  else
+    multiply_elements<false>(mode, a, b, count, dst);
+}
+
+void matrix_unit_add(const MatrixUnitMode& mode, const std::uint32_t* a, const std::uint32_t* b, std::uint32_t b_signs,
+                     std::int64_t count, std::uint32_t* dst) noexcept {
+  if (mode.dst_is_16_bit)
+    add_elements<true>(mode, a, b, b_signs, count, dst);
+  else
+    add_elements<false>(mode, a, b, b_signs, count, dst);
 }

@@ -4,6 +4,7 @@
 
 #include "tessera/ops/ccl/collective.hpp"
 #include "tessera/ops/ccl/stages.hpp"
+#include "tessera/ops/exact/rows.hpp"
 
 namespace tessera::ops {
 
@@ -17,7 +18,7 @@ Tensor all_gather(const Tensor& input_tensor, int dim, const CclOptions& options
   const Operand operand{"output", output};
   collective.launch(assemble({input_tensor, output, groups, true}, arrangement), Operands(&operand, 1),
                     pass_to_all(collective.topology(), groups.size(), input_tensor.spec().size_bytes()),
-                    {{"dim", std::int64_t{dim}}});
+                    {{{"dim", std::int64_t{dim}}}, {}, movement()});
   return output;
 }
 
@@ -44,7 +45,7 @@ std::vector<Tensor> all_broadcast(const Tensor& input_tensor, const CclOptions& 
                   in.bytes(groups.member(chip, place)) + first, static_cast<std::size_t>(count));
   };
   collective.launch(copy_bytes(bytes, groups.size(), body), operands,
-                    pass_to_all(collective.topology(), groups.size(), bytes), {});
+                    pass_to_all(collective.topology(), groups.size(), bytes), {.decomposition = movement()});
   return outputs;
 }
 

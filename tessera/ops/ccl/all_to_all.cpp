@@ -2,6 +2,7 @@
 
 #include "tessera/ops/ccl/collective.hpp"
 #include "tessera/ops/ccl/stages.hpp"
+#include "tessera/ops/exact/rows.hpp"
 
 namespace tessera::ops {
 
@@ -19,7 +20,7 @@ Tensor all_to_all(const Tensor& input_tensor, int split_dim, int concat_dim, con
   collective.launch(
       assemble({input_tensor, output, groups, false}, arrangement), Operands(&operand, 1),
       exchange(collective.topology(), groups.size(), div_up(input_tensor.spec().size_bytes(), groups.size())),
-      {{"split_dim", std::int64_t{split_dim}}, {"concat_dim", std::int64_t{concat_dim}}});
+      {{{"split_dim", std::int64_t{split_dim}}, {"concat_dim", std::int64_t{concat_dim}}}, {}, movement()});
   return output;
 }
 

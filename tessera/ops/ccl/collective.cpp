@@ -62,25 +62,24 @@ runtime::Messages Collective::exchange() const {
   return exchange.take();
 }
 
-void Collective::launch(runtime::Stage stage, Operands outputs, const Traffic& traffic, Attributes own,
-                        OpWork work) const {
-  launch(std::move(stage), exchange(), outputs, traffic, std::move(own), work);
+void Collective::launch(runtime::Stage stage, Operands outputs, const Traffic& traffic, OpDetails own) const {
+  launch(std::move(stage), exchange(), outputs, traffic, std::move(own));
 }
 
 void Collective::launch(runtime::Stage stage, runtime::Messages messages, Operands outputs, const Traffic& traffic,
-                        Attributes own, OpWork work) const {
+                        OpDetails own) const {
   const Operand input{"input_tensor", input_};
   runtime::Program program{.name = op_, .exchange = std::move(messages)};
   program.stages.push_back(std::move(stage));
   ops::launch(input_.device(), std::move(program), Operands(&input, 1), outputs, [&] {
-    Attributes attributes = std::move(own);
+    Attributes& attributes = own.attributes;
     if (options_.cluster_axis) attributes.emplace_back("cluster_axis", std::int64_t{*options_.cluster_axis});
     attributes.emplace_back("topology", std::string(options_.topology == Topology::Ring ? "Ring" : "Linear"));
     attributes.emplace_back("num_links", num_links_);
     attributes.emplace_back("num_devices", groups_.size());
     attributes.emplace_back("hops", traffic.hops);
-    work.ethernet_bytes = div_up(traffic.bytes, num_links_);
-    return OpDetails{std::move(attributes), work};
+    own.work.ethernet_bytes = div_up(traffic.bytes, num_links_);
+    return std::move(own);
   });
 }
 

@@ -2,6 +2,7 @@
 
 #include "tessera/ops/ccl/collective.hpp"
 #include "tessera/ops/ccl/stages.hpp"
+#include "tessera/ops/exact/rows.hpp"
 
 namespace tessera::ops {
 
@@ -22,7 +23,7 @@ Tensor mesh_partition(const Tensor& input_tensor, int dim, const CclOptions& opt
   count(input_tensor, &OpWork::dram_read_bytes);
   count(output, &OpWork::dram_write_bytes);
   collective.launch(assemble({input_tensor, output, groups, false}, arrangement), {}, Operands(&operand, 1), {},
-                    {{"dim", std::int64_t{dim}}}, work);
+                    {{{"dim", std::int64_t{dim}}}, work, movement()});
   return output;
 }
 

@@ -7,6 +7,7 @@
 #include "tessera/base/error.hpp"
 #include "tessera/ops/ccl/collective.hpp"
 #include "tessera/ops/ccl/stages.hpp"
+#include "tessera/ops/exact/rows.hpp"
 #include "tessera/runtime/exchange.hpp"
 
 namespace tessera::ops {
@@ -47,8 +48,10 @@ Tensor point_to_point(const Tensor& input_tensor, MeshCoordinate sender, MeshCoo
   runtime::Exchange exchange(input_tensor.device(), input_tensor.host_bytes(), bytes);
   exchange.bring(from, to);
   collective.launch(copy_bytes(bytes, 1, body), exchange.take(), Operands(&operand, 1), {hops == 0 ? 0 : bytes, hops},
-                    {{"sender_coord", fmt::format("[{}, {}]", sender.row, sender.column)},
-                     {"receiver_coord", fmt::format("[{}, {}]", receiver.row, receiver.column)}});
+                    {{{"sender_coord", fmt::format("[{}, {}]", sender.row, sender.column)},
+                      {"receiver_coord", fmt::format("[{}, {}]", receiver.row, receiver.column)}},
+                     {},
+                     movement()});
   return output;
 }
 

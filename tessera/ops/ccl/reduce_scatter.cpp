@@ -2,6 +2,7 @@
 
 #include "tessera/ops/ccl/collective.hpp"
 #include "tessera/ops/ccl/stages.hpp"
+#include "tessera/ops/exact/rows.hpp"
 
 namespace tessera::ops {
 
@@ -17,7 +18,9 @@ Tensor reduce_scatter(const Tensor& input_tensor, int dim, const CclOptions& opt
   const Operand operand{"output", output};
   collective.launch(sum({input_tensor, output, groups, false}, arrangement), Operands(&operand, 1),
                     pass_to_all(collective.topology(), groups.size(), output.spec().size_bytes()),
-                    {{"dim", std::int64_t{dim}}}, {.vector_flops = (groups.size() - 1) * output.shape().volume()});
+                    {{{"dim", std::int64_t{dim}}},
+                     {.vector_flops = (groups.size() - 1) * output.shape().volume()},
+                     shared(sum_units(output.dtype()))});
   return output;
 }
 
@@ -31,8 +34,10 @@ Tensor all_reduce(const Tensor& input_tensor, const CclOptions& options) {
   const Traffic half =
       pass_to_all(collective.topology(), groups.size(), div_up(output.spec().size_bytes(), groups.size()));
   collective.launch(sum({input_tensor, output, groups, true}, Arrangement(input_tensor.shape())), Operands(&operand, 1),
-                    {2 * half.bytes, 2 * half.hops}, {},
-                    {.vector_flops = (groups.size() - 1) * div_up(output.shape().volume(), groups.size())});
+                    {2 * half.bytes, 2 * half.hops},
+                    {{},
+                     {.vector_flops = (groups.size() - 1) * div_up(output.shape().volume(), groups.size())},
+                     shared(sum_units(output.dtype()))});
   return output;
 }
 

@@ -4,6 +4,8 @@
 #include <cstring>
 #include <utility>
 
+#include "tessera/ops/eltwise/eltwise_units.hpp"
+#include "tessera/ops/exact/rows.hpp"
 #include "tessera/runtime/thread_scratch.hpp"
 #include "tessera/spec/tile.hpp"
 
@@ -123,6 +125,17 @@ void assemble_tile(const StageOperands& operands, const Arrangement& arrangement
   for (std::int64_t line = 0; line < tile_bytes(operands.input_spec.dtype); line += 64) __builtin_prefetch(next + line);
 }
 
+/// total = what a hop makes of it and `tile`.
+void add_exactly(const StageOperands& operands, std::int64_t rows, const float* tile, float* total) {
+  const auto read = [rows](const float* from) {
+    return [rows, from](const ExactWork&, std::int64_t, float* out) { std::copy_n(from, rows * kTileWidth, out); };
+  };
+  const auto write = [rows, total](const ExactWork&, std::int64_t, const float* values) {
+    std::copy_n(values, rows * kTileWidth, total);
+  };
+  run_exact(sum_units(operands.output_spec.dtype), operands.arch, {.rows = rows}, {{read(total), read(tile)}, write});
+}
+
 void sum_tile(const StageOperands& operands, const Arrangement& arrangement, std::int64_t chip, const TileAt& at) {
   const Box box = box_of(operands.output_spec, at);
   float* const total = runtime::thread_scratch(2 * kTileElements);
@@ -136,7 +149,11 @@ void sum_tile(const StageOperands& operands, const Arrangement& arrangement, std
       prefetch_next(operands, chip, place, piece);
       load_tile_rows(from, piece.from.row / kTileHeight, piece.from.column / kTileWidth, at.rows, into);
     });
-    if (place > 0) kernels::kernels().add(total, tile, at.rows * kTileWidth, total);
+    if (place == 0) continue;
+    if (operands.exact)
+      add_exactly(operands, at.rows, tile, total);
+    else
+      kernels::kernels().add(total, tile, at.rows * kTileWidth, total);
   }
   write_tile(operands, chip, at, total);
 }
@@ -176,6 +193,10 @@ runtime::Stage sum(const StageOperands& operands, const Arrangement& arrangement
   return for_each_item(
       operands, tiles.count(), tile_bytes(operands.output_spec.dtype) * (operands.groups.size() + copies(operands)),
       [=](std::int64_t chip, std::int64_t item) { sum_tile(operands, arrangement, chip, tiles.at(item)); });
+}
+
+Decomposition sum_units(DataType dtype) {
+  return binary_units(TileFunction::ADD, Activation::NONE, 1, {dtype, dtype, dtype});
 }
 
 runtime::Stage copy_bytes(std::int64_t bytes, std::int64_t writes,

@@ -5,6 +5,7 @@
 
 #include "tessera/base/error.hpp"
 #include "tessera/ops/conv/conv_weights.hpp"
+#include "tessera/ops/matmul/matmul_units.hpp"
 #include "tessera/runtime/thread_scratch.hpp"
 #include "tessera/spec/tile.hpp"
 
@@ -197,6 +198,60 @@ runtime::Stage multiply(const Tensor& weight, const Plan& plan, const Epilogue& 
           }};
 }
 
+/// Blocks of the depth are rows of the window, where these are whole tiles.
+MatmulUnits units_of(const Plan& plan, const Tensor& input, const Tensor& weight, const Conv2dOptions& options,
+                     const ComputeConfig& compute) {
+  const std::int64_t line = plan.window.kernel_size.width * plan.channels.span();
+  const auto format = [](const Tensor& tensor) { return tensor.defined() ? tensor.dtype() : DataType::BFLOAT16; };
+  const std::int64_t depth = plan.padded_depth / kTileHeight;
+  return {.depth = depth,
+          .block = line % kTileHeight == 0 ? line / kTileHeight : depth,
+          .input = input.dtype(),
+          .weight = weight.dtype(),
+          .output = options.dtype,
+          .has_bias = options.bias_tensor.defined(),
+          .bias = format(options.bias_tensor),
+          .has_residual = options.residual.defined(),
+          .residual = format(options.residual),
+          .activation = options.activation,
+          .compute = compute};
+}
+
+/// 32 values of the windows of the work, in the order of the weight's rows.
+TileIo::Reader read_windows(const Tensor& input, const Plan& plan) {
+  return [in = input.view(), plan](const ExactWork& work, std::int64_t tile, float* out) {
+    const SlidingWindow& window = plan.window;
+    const std::int64_t span = plan.channels.span();
+    const std::int64_t channel = plan.channels.first(work.column);
+    const std::int64_t end = std::min((tile + 1) * kTileWidth, plan.depth);
+    std::fill_n(out, work.rows * kTileWidth, 0.0F);
+    for (std::int64_t i = 0; i < work.rows; ++i, out += kTileWidth) {
+      const auto [image, top, left] = window_place(window, work.row + i);
+      for (std::int64_t at = tile * kTileWidth, count = 0; at < end; at += count) {
+        count = std::min(span - at % span, end - at); // of one pixel
+        const std::int64_t pixel = at / span;
+        const std::int64_t y = top + pixel / window.kernel_size.width * window.dilation.height;
+        const std::int64_t x = left + pixel % window.kernel_size.width * window.dilation.width;
+        if (y < 0 || y >= window.input_height || x < 0 || x >= window.input_width) continue;
+        kernels::kernels().load_row(in.tiles(work.chip), (image * window.input_height + y) * window.input_width + x,
+                                    channel + at % span, count, out + at % kTileWidth);
+      }
+    }
+  };
+}
+
+runtime::Stage multiply_exactly(const Tensor& input, const Tensor& weight, const Conv2dOptions& options,
+                                const Tensor& output, const Plan& plan, const MatmulUnits& units) {
+  TileIo io{{read_windows(input, plan), read_column(weight.view())}, write_column(output.view())};
+  if (units.has_bias) io.read.push_back(read_column(options.bias_tensor.view()));
+  if (units.has_residual) {
+    io.read.push_back([read = read_rows(options.residual.view())](const ExactWork& work, std::int64_t, float* out) {
+      read(work, work.column, out);
+    });
+  }
+  return exact_columns(output, matmul_units(units), std::move(io));
+}
+
 void check(const Tensor& input, const Tensor& weight, const Conv2dOptions& options) {
   require_tile(kName, "input_tensor", input);
   require_tile(kName, "weight_tensor", weight);
@@ -240,10 +295,15 @@ Tensor conv2d(const Tensor& input_tensor, const Tensor& weight_tensor, const Con
   if (epilogue.has_bias) epilogue.bias = options.bias_tensor.view();
   if (epilogue.has_residual) epilogue.residual = options.residual.view();
 
-  launch(device,
-         {.name = kName,
-          .stages = {pack_pixels(input_tensor, plan), multiply(weight_tensor, plan, epilogue)},
-          .scratch_bytes = plan.window.input_rows() * plan.pixel_bytes},
+  const auto units = [&] { return units_of(plan, input_tensor, weight_tensor, options, compute); };
+  runtime::Program program{.name = kName};
+  if (is_exact(device)) {
+    program.stages = {multiply_exactly(input_tensor, weight_tensor, options, output, plan, units())};
+  } else {
+    program.stages = {pack_pixels(input_tensor, plan), multiply(weight_tensor, plan, epilogue)};
+    program.scratch_bytes = plan.window.input_rows() * plan.pixel_bytes;
+  }
+  launch(device, std::move(program),
          {{"input_tensor", input_tensor},
           {"weight_tensor", weight_tensor},
           {"bias_tensor", options.bias_tensor},
@@ -257,7 +317,8 @@ Tensor conv2d(const Tensor& input_tensor, const Tensor& weight_tensor, const Con
                                 plan.window.kernel_size.width * plan.channels.of_group(),
                 .fidelity = compute.math_fidelity,
                 .vector_flops = (int{epilogue.has_bias} + int{epilogue.has_residual} + flops_of(options.activation)) *
-                                spec.shape.volume()}};
+                                spec.shape.volume()},
+               shared(matmul_units(units()))};
            details.attributes.insert(details.attributes.end(),
                                      {{"in_channels", options.in_channels},
                                       {"out_channels", options.out_channels},

@@ -1,6 +1,7 @@
 #include "tessera/ops/data_movement/concat.hpp"
 
 #include "tessera/base/error.hpp"
+#include "tessera/ops/exact/rows.hpp"
 #include "tessera/runtime/thread_scratch.hpp"
 
 namespace tessera::ops {
@@ -35,7 +36,7 @@ Tensor concat_rows(const Tensor& a, const Tensor& b, std::int64_t batch_size) {
   };
   launch(b.device(), {.name = kName, .stages = {for_each_row(output, body)}}, {{"a", a}, {"b", b}},
          {{"output", output}}, [&] {
-           return OpDetails{{{"dim", std::int64_t{-2}}, {"batch_size", batch_size}}, {}};
+           return OpDetails{{{"dim", std::int64_t{-2}}, {"batch_size", batch_size}}, {}, movement()};
          });
   return output;
 }

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "tessera/base/error.hpp"
+#include "tessera/ops/exact/rows.hpp"
 #include "tessera/spec/shape.hpp"
 
 namespace tessera::ops {
@@ -19,7 +20,7 @@ void launch_copy(std::string_view name, const Tensor& from, const Tensor& to) {
                 static_cast<std::size_t>(std::min(kBytesOfUnit, bytes - first)));
   };
   launch(from.device(), {.name = name, .stages = {{div_up(bytes, kBytesOfUnit), body}}}, {{"input_tensor", from}},
-         {{"output", to}}, [] { return OpDetails{}; });
+         {{"output", to}}, [] { return OpDetails{.decomposition = movement()}; });
 }
 
 } // namespace

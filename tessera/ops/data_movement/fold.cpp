@@ -4,6 +4,7 @@
 
 #include "tessera/base/error.hpp"
 #include "tessera/numerics/bfloat16.hpp"
+#include "tessera/ops/exact/rows.hpp"
 #include "tessera/runtime/thread_scratch.hpp"
 #include "tessera/spec/tile.hpp"
 
@@ -81,12 +82,12 @@ Tensor fold(const Tensor& input_tensor, const FoldOptions& options) {
       options.memory_config.value_or(input_tensor.memory_config())};
   Tensor output = Tensor::allocate(input_tensor.device(), spec, kName);
   images.view = input_tensor.view();
-  const auto body = [images, out = output.view(), options, blocks, width = spec.shape[-1]](
-                        std::int64_t chip, std::int64_t, std::int64_t row) {
+  const auto body = [images, out = output.view(), options, blocks, width = spec.shape[-1],
+                     exact = is_exact(output.device())](std::int64_t chip, std::int64_t, std::int64_t row) {
     const std::int64_t image = row / (blocks.height * blocks.width);
     const std::int64_t top = row / blocks.width % blocks.height * options.stride.height - options.padding.height;
     const std::int64_t left = row % blocks.width * options.stride.width - options.padding.width;
-    float* const values = runtime::thread_scratch(width);
+    float* const values = runtime::thread_scratch(round_up(width, kTileWidth));
     float* pixel = values;
     for (std::int64_t y = top; y < top + options.stride.height; ++y) {
       for (std::int64_t x = left; x < left + options.stride.width; ++x, pixel += images.channels) {
@@ -97,6 +98,7 @@ Tensor fold(const Tensor& input_tensor, const FoldOptions& options) {
         }
       }
     }
+    if (exact) round_as_packed(images.view.dtype(), out.dtype(), width, values);
     kernels::kernels().store_row(out.tiles(chip), row, values, width);
   };
   launch(input_tensor.device(), {.name = kName, .stages = {for_each_row(output, body)}},
@@ -105,7 +107,8 @@ Tensor fold(const Tensor& input_tensor, const FoldOptions& options) {
                              {"stride_w", stride.width},
                              {"padding", fmt::format("{}x{}", options.padding.height, options.padding.width)},
                              {"use_transpose_as_fold", options.use_transpose_as_fold}},
-                            {}};
+                            {},
+                            movement(input_tensor.dtype(), spec.dtype, spec.tile_columns())};
          });
   return output;
 }

@@ -1,6 +1,7 @@
 #include "tessera/ops/data_movement/slice.hpp"
 
 #include "tessera/base/error.hpp"
+#include "tessera/ops/exact/rows.hpp"
 #include "tessera/runtime/thread_scratch.hpp"
 
 namespace tessera::ops {
@@ -44,7 +45,7 @@ Tensor slice_rows(const Tensor& input_tensor, std::int64_t first, std::int64_t l
          copy_rows(
              input_tensor, output, [first](std::int64_t) { return first; }, step),
          {{"input_tensor", input_tensor}}, {{"output", output}}, [&] {
-           return OpDetails{{{"first_row", first}, {"last_row", last}, {"step", step}}, work_of(output)};
+           return OpDetails{{{"first_row", first}, {"last_row", last}, {"step", step}}, work_of(output), movement()};
          });
   return output;
 }
@@ -65,7 +66,7 @@ Tensor slice_rows(const Tensor& input_tensor, const Tensor& first, std::int64_t 
   };
   launch(input_tensor.device(), copy_rows(input_tensor, output, first_of),
          {{"input_tensor", input_tensor}, {"first", first}}, {{"output", output}}, [&] {
-           return OpDetails{{{"rows", rows}}, work_of(output)};
+           return OpDetails{{{"rows", rows}}, work_of(output), movement()};
          });
   return output;
 }
@@ -86,7 +87,7 @@ Tensor slice_columns(const Tensor& input_tensor, std::int64_t first, std::int64_
   };
   launch(input_tensor.device(), {.name = "slice", .stages = {for_each_row(output, body)}},
          {{"input_tensor", input_tensor}}, {{"output", output}}, [&] {
-           return OpDetails{{{"first_column", first}, {"last_column", last}}, work_of(output)};
+           return OpDetails{{{"first_column", first}, {"last_column", last}}, work_of(output), movement()};
          });
   return output;
 }

@@ -1,5 +1,7 @@
 #include "tessera/ops/eltwise/binary.hpp"
 
+#include "tessera/ops/eltwise/eltwise_units.hpp"
+#include "tessera/ops/exact/rows.hpp"
 #include "tessera/runtime/thread_scratch.hpp"
 #include "tessera/spec/tile.hpp"
 
@@ -8,8 +10,8 @@ namespace {
 
 using RowFunction = void (*)(const float*, const float*, std::int64_t, float*) noexcept;
 
-Tensor binary(std::string_view name, RowFunction kernels::Kernels::*function, const Tensor& a, const Tensor& b,
-              const BinaryOptions& options) {
+Tensor binary(std::string_view name, RowFunction kernels::Kernels::*function, TileFunction exact, const Tensor& a,
+              const Tensor& b, const BinaryOptions& options) {
   require_tile(name, "input_tensor_a", a);
   require_tile(name, "input_tensor_b", b);
   require_same_device(name, {{"input_tensor_a", a}, {"input_tensor_b", b}});
@@ -34,10 +36,18 @@ Tensor binary(std::string_view name, RowFunction kernels::Kernels::*function, co
     (isa.*function)(x, y, count, x);
     isa.store_tile(out.tiles(chip, tile.matrix), tile.row, tile.column, tile.rows, x, kTileWidth);
   };
-  launch(device, {.name = name, .stages = {for_each_tile(spec, body)}}, {{"input_tensor_a", a}, {"input_tensor_b", b}},
+  const auto units = [&] {
+    return binary_units(exact, activation, spec.tile_columns(), {a.dtype(), b.dtype(), spec.dtype});
+  };
+  const auto stage = [&] {
+    if (!is_exact(device)) return for_each_tile(spec, body);
+    return exact_rows(output, units(), {{read_rows(a.view()), read_rows(b.view())}, write_rows(output.view())});
+  };
+  launch(device, {.name = name, .stages = {stage()}}, {{"input_tensor_a", a}, {"input_tensor_b", b}},
          {{"output", output}}, [&] {
            return OpDetails{{{"input_tensor_a_activation", std::string(to_string(activation))}},
-                            {.vector_flops = (1 + flops_of(activation)) * a.shape().volume()}};
+                            {.vector_flops = (1 + flops_of(activation)) * a.shape().volume()},
+                            shared(units())};
          });
   return output;
 }
@@ -64,10 +74,24 @@ Tensor add_repeated(const Tensor& a, const Tensor& b, const BinaryOptions& optio
     isa.add(x, y, width, x);
     isa.store_row(out.tiles(chip, matrix), row, x, width);
   };
-  launch(a.device(), {.name = kName, .stages = {for_each_row(output, body)}},
-         {{"input_tensor_a", a}, {"input_tensor_b", b}}, {{"output", output}}, [&] {
+  const auto units = [&] {
+    return binary_units(TileFunction::ADD, activation, spec.tile_columns(), {a.dtype(), b.dtype(), spec.dtype});
+  };
+  const auto stage = [&] {
+    if (!is_exact(a.device())) return for_each_row(output, body);
+    const auto read_repeated = [b = b.view(), rows = b.shape()[-2]](const ExactWork& work, std::int64_t tile,
+                                                                    float* out) {
+      for (std::int64_t row = 0; row < work.rows; ++row)
+        kernels::kernels().load_row(b.tiles(work.chip), (work.row + row) % rows, tile * kTileWidth, kTileWidth,
+                                    out + row * kTileWidth);
+    };
+    return exact_rows(output, units(), {{read_rows(a.view()), read_repeated}, write_rows(output.view())});
+  };
+  launch(a.device(), {.name = kName, .stages = {stage()}}, {{"input_tensor_a", a}, {"input_tensor_b", b}},
+         {{"output", output}}, [&] {
            return OpDetails{{{"input_tensor_a_activation", std::string(to_string(activation))}},
-                            {.vector_flops = (1 + flops_of(activation)) * a.shape().volume()}};
+                            {.vector_flops = (1 + flops_of(activation)) * a.shape().volume()},
+                            shared(units())};
          });
   return output;
 }
@@ -83,11 +107,11 @@ bool repeats(const Tensor& a, const Tensor& b) {
 
 Tensor add(const Tensor& input_tensor_a, const Tensor& input_tensor_b, const BinaryOptions& options) {
   if (repeats(input_tensor_a, input_tensor_b)) return add_repeated(input_tensor_a, input_tensor_b, options);
-  return binary("add", &kernels::Kernels::add, input_tensor_a, input_tensor_b, options);
+  return binary("add", &kernels::Kernels::add, TileFunction::ADD, input_tensor_a, input_tensor_b, options);
 }
 
 Tensor mul(const Tensor& input_tensor_a, const Tensor& input_tensor_b, const BinaryOptions& options) {
-  return binary("mul", &kernels::Kernels::mul, input_tensor_a, input_tensor_b, options);
+  return binary("mul", &kernels::Kernels::mul, TileFunction::MUL, input_tensor_a, input_tensor_b, options);
 }
 
 } // namespace tessera::ops

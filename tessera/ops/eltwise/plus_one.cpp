@@ -1,6 +1,7 @@
 #include "tessera/ops/eltwise/plus_one.hpp"
 
 #include "tessera/base/error.hpp"
+#include "tessera/ops/exact/rows.hpp"
 
 namespace tessera::ops {
 
@@ -17,7 +18,7 @@ void plus_one(const Tensor& input_tensor) {
   // One unit: a batch of users is a few cache lines.
   launch(input_tensor.device(), {.name = "plus_one", .stages = {{1, body}}}, {{"input_tensor", input_tensor}},
          {{"output", input_tensor}}, [&] {
-           return OpDetails{{{"skip_negative_entries", true}}, {.vector_flops = count}};
+           return OpDetails{{{"skip_negative_entries", true}}, {.vector_flops = count}, scalar_code()};
          });
 }
 

@@ -1,9 +1,12 @@
 #include "tessera/ops/eltwise/unary.hpp"
 
 #include <algorithm>
+#include <vector>
 
 #include "tessera/base/error.hpp"
 #include "tessera/ops/eltwise/activation.hpp"
+#include "tessera/ops/eltwise/eltwise_units.hpp"
+#include "tessera/ops/exact/rows.hpp"
 #include "tessera/runtime/thread_scratch.hpp"
 #include "tessera/spec/tile.hpp"
 
@@ -12,10 +15,10 @@ namespace {
 
 constexpr std::int64_t kTanhFlops = 4;
 
-/// function(count, x): works on x in place, with as much memory again behind x.
+/// function(count, x): works on x in place, with as much memory again behind x. `chain`: the same on the card.
 template <typename Function>
 Tensor unary(std::string_view name, const Tensor& input, DataType dtype, const MemoryConfig& memory_config,
-             OpDetails details, Function function) {
+             OpDetails details, std::vector<VectorStep> chain, Function function) {
   require_tile(name, "input_tensor", input);
   require_float(name, dtype);
   runtime::MeshDevice& device = input.device();
@@ -27,8 +30,15 @@ Tensor unary(std::string_view name, const Tensor& input, DataType dtype, const M
     function(tile.rows * kTileWidth, x);
     kernels::kernels().store_tile(out.tiles(unit.chip, tile.matrix), tile.row, tile.column, tile.rows, x, kTileWidth);
   };
-  launch(device, {.name = name, .stages = {for_each_tile(spec, body)}}, {{"input_tensor", input}}, {{"output", output}},
-         [&] { return details; });
+  const auto units = [&] { return unary_units(chain, spec.tile_columns(), {input.dtype(), dtype}); };
+  const auto stage = [&] {
+    if (!is_exact(device)) return for_each_tile(spec, body);
+    return exact_rows(output, units(), {{read_rows(input.view())}, write_rows(output.view())});
+  };
+  launch(device, {.name = name, .stages = {stage()}}, {{"input_tensor", input}}, {{"output", output}}, [&] {
+    details.decomposition = shared(units());
+    return details;
+  });
   return output;
 }
 
@@ -41,6 +51,7 @@ Tensor gelu(const Tensor& input_tensor, const GeluOptions& options) {
                options.memory_config.value_or(input_tensor.memory_config()),
                {{{"fast_and_approximate_mode", options.fast_and_approximate_mode}},
                 {.vector_flops = flops_of(activation) * input_tensor.shape().volume()}},
+               {{function_of(activation)}},
                [activation](std::int64_t count, float* x) { apply(activation, count, x); });
 }
 
@@ -48,7 +59,7 @@ Tensor mul(const Tensor& input_tensor, float scalar) {
   require_tile("mul", "input_tensor", input_tensor);
   return unary("mul", input_tensor, input_tensor.dtype(), input_tensor.memory_config(),
                {{{"scalar", double{scalar}}}, {.vector_flops = input_tensor.shape().volume()}},
-               [scalar](std::int64_t count, float* x) {
+               {{TileFunction::MUL_SCALAR, scalar}}, [scalar](std::int64_t count, float* x) {
                  float* const factors = x + kTileElements;
                  std::fill_n(factors, count, scalar);
                  kernels::kernels().mul(x, factors, count, x);
@@ -58,7 +69,7 @@ Tensor mul(const Tensor& input_tensor, float scalar) {
 Tensor tanh(const Tensor& input_tensor) {
   require_tile("tanh", "input_tensor", input_tensor);
   return unary("tanh", input_tensor, input_tensor.dtype(), input_tensor.memory_config(),
-               {{}, {.vector_flops = kTanhFlops * input_tensor.shape().volume()}},
+               {{}, {.vector_flops = kTanhFlops * input_tensor.shape().volume()}}, {{TileFunction::TANH}},
                [](std::int64_t count, float* x) { kernels::kernels().softcap(x, 1.0F, count, x); });
 }
 
@@ -67,6 +78,7 @@ Tensor softcap(const Tensor& input_tensor, float cap) {
   base::require(cap > 0.0F, "[softcap] cap must be positive; received {}", cap);
   return unary("softcap", input_tensor, input_tensor.dtype(), input_tensor.memory_config(),
                {{{"cap", double{cap}}}, {.vector_flops = (kTanhFlops + 2) * input_tensor.shape().volume()}},
+               {{TileFunction::MUL_SCALAR, 1.0F / cap}, {TileFunction::TANH}, {TileFunction::MUL_SCALAR, cap}},
                [cap](std::int64_t count, float* x) { kernels::kernels().softcap(x, cap, count, x); });
 }
 

@@ -1,10 +1,13 @@
 #include "tessera/ops/embedding/embedding.hpp"
 
+#include <algorithm>
 #include <vector>
 
 #include "tessera/base/error.hpp"
 #include "tessera/numerics/bfloat16.hpp"
+#include "tessera/ops/exact/rows.hpp"
 #include "tessera/runtime/thread_scratch.hpp"
+#include "tessera/spec/tile.hpp"
 
 namespace tessera::ops {
 namespace {
@@ -41,18 +44,25 @@ Tensor embedding(const Tensor& ids, const Tensor& weight, const EmbeddingOptions
   Tensor output = Tensor::allocate(ids.device(), spec, "embedding");
 
   const std::int64_t rows = spec.shape[-2];
-  const auto body = [ids = ids.view(), table = weight.view(), out = output.view(), rows, vocabulary, width](
-                        std::int64_t chip, std::int64_t matrix, std::int64_t row) {
+  const auto body = [ids = ids.view(), table = weight.view(), out = output.view(), rows, vocabulary, width,
+                     exact = is_exact(ids.device())](std::int64_t chip, std::int64_t matrix, std::int64_t row) {
     const std::int64_t id = ids.elements<std::int32_t>(chip)[matrix * rows + row];
     base::require(id < vocabulary, "ids must be below {}; received {}", vocabulary, id);
-    const float* values = id < 0 ? nullptr : table_row(table, chip, id, width, runtime::thread_scratch(width));
+    float* const memory = runtime::thread_scratch(round_up(width, kTileWidth));
+    const float* values = id < 0 ? nullptr : table_row(table, chip, id, width, memory);
+    if (exact && id >= 0 && table.dtype() != out.dtype()) {
+      if (values != memory) std::copy_n(values, width, memory);
+      round_as_packed(table.dtype(), out.dtype(), width, memory);
+      values = memory;
+    }
     kernels::kernels().store_row(out.tiles(chip, matrix), row, values, id < 0 ? 0 : width);
   };
   launch(ids.device(), {.name = "embedding", .stages = {for_each_row(output, body)}},
          {{"input_tensor", ids}, {"weight", weight}}, {{"output", output}}, [&] {
            const std::int64_t row_bytes = weight.spec().page_bytes();
            return OpDetails{
-               .work = {.dram_read_bytes = ids.shape().volume() * row_bytes, .dram_write_bytes = spec.size_bytes()}};
+               .work = {.dram_read_bytes = ids.shape().volume() * row_bytes, .dram_write_bytes = spec.size_bytes()},
+               .decomposition = movement(weight.dtype(), spec.dtype, spec.tile_columns())};
          });
   return output;
 }

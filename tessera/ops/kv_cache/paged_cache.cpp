@@ -1,7 +1,9 @@
 #include "tessera/ops/kv_cache/paged_cache.hpp"
 
 #include "tessera/base/error.hpp"
+#include "tessera/ops/exact/rows.hpp"
 #include "tessera/runtime/thread_scratch.hpp"
+#include "tessera/spec/tile.hpp"
 
 namespace tessera::ops {
 namespace {
@@ -13,6 +15,8 @@ struct Pages {
   std::int64_t head_dim;
   std::int64_t blocks_of_user;
   std::int64_t blocks;
+  DataType input; ///< format of what is written
+  bool exact;     ///< rounded as the card packs it
 };
 
 Pages check(std::string_view op, const Tensor& cache, const Tensor& input, const Tensor& page_table) {
@@ -26,17 +30,20 @@ Pages check(std::string_view op, const Tensor& cache, const Tensor& input, const
                     page_table.layout() == Layout::ROW_MAJOR && page_table.shape().rank() == 2,
                 "[{}] page_table must be INT32 [B, blocks of a user] in ROW_MAJOR; received {}", op,
                 page_table.defined() ? to_string(page_table.spec()) : "none");
-  return {cache.shape()[1], cache.shape()[2], cache.shape()[3], page_table.shape()[1], cache.shape()[0]};
+  return {cache.shape()[1], cache.shape()[2], cache.shape()[3],        page_table.shape()[1],
+          cache.shape()[0], input.dtype(),    is_exact(cache.device())};
 }
 
-/// Rounds one row (a position of one head) into its place. Positions beyond the page table fail on the queue.
+/// Rounds one row (a position of one head) into its place; changes `values`. Positions beyond the page table fail on
+/// the queue.
 void store_position(const DeviceView& cache, const Pages& pages, std::int64_t chip, const std::int32_t* user_pages,
-                    std::int64_t head, std::int64_t position, const float* values) {
+                    std::int64_t head, std::int64_t position, float* values) {
   base::require(position / pages.block_size < pages.blocks_of_user, "positions must be below {}; received {}",
                 pages.blocks_of_user * pages.block_size, position);
   const std::int64_t block = user_pages[position / pages.block_size];
   if (block < 0) return;
   base::require(block < pages.blocks, "page table entries must be below {}; received {}", pages.blocks, block);
+  if (pages.exact) round_as_packed(pages.input, cache.dtype(), pages.head_dim, values);
   kernels::kernels().store_row(cache.tiles(chip, block * pages.heads + head), position % pages.block_size, values,
                                pages.head_dim);
 }
@@ -47,6 +54,10 @@ OpWork write_work(const Tensor& cache, const Tensor& input, std::int64_t tiles) 
   return {.dram_read_bytes = in_dram ? input.spec().size_bytes() : 0,
           .dram_write_bytes = tiles * tile_bytes(cache.dtype()),
           .l1_bytes = in_dram ? 0 : input.spec().size_bytes()};
+}
+
+std::shared_ptr<const Decomposition> units_of(const Tensor& cache, const Tensor& input) {
+  return movement(input.dtype(), cache.dtype(), cache.spec().tile_columns());
 }
 
 Pages check_fill(const Tensor& cache, const Tensor& input, const Tensor& page_table) {
@@ -73,7 +84,7 @@ runtime::Program fill(const Tensor& cache, const Tensor& input, const Tensor& pa
     const std::int64_t first = unit.index % units * kRowsOfUnit;
     const std::int32_t* user_pages =
         table.elements<std::int32_t>(unit.chip) + user_of(unit.chip) * pages.blocks_of_user;
-    float* const values = runtime::thread_scratch(pages.head_dim);
+    float* const values = runtime::thread_scratch(round_up(pages.head_dim, kTileWidth));
     for (std::int64_t position = first; position < std::min(first + kRowsOfUnit, length); ++position) {
       kernels::kernels().load_row(in.tiles(unit.chip, head), position, 0, pages.head_dim, values);
       store_position(cache, pages, unit.chip, user_pages, head, position, values);
@@ -90,7 +101,8 @@ void paged_fill_cache(const Tensor& cache, const Tensor& input, const Tensor& pa
                 "[paged_fill_cache] batch_idx in 0..{} is required; received {}", page_table.shape()[0] - 1, batch_idx);
   launch(cache.device(), fill(cache, input, page_table, pages, [batch_idx](std::int64_t) { return batch_idx; }),
          {{"cache_tensor", cache}, {"input_tensor", input}, {"page_table", page_table}}, {{"output", cache}}, [&] {
-           return OpDetails{{{"batch_idx", batch_idx}}, write_work(cache, input, input.spec().num_pages())};
+           return OpDetails{
+               {{"batch_idx", batch_idx}}, write_work(cache, input, input.spec().num_pages()), units_of(cache, input)};
          });
 }
 
@@ -107,7 +119,10 @@ void paged_fill_cache(const Tensor& cache, const Tensor& input, const Tensor& pa
   launch(
       cache.device(), fill(cache, input, page_table, pages, user_of),
       {{"cache_tensor", cache}, {"input_tensor", input}, {"page_table", page_table}, {"batch_idx_tensor", batch_idx}},
-      {{"output", cache}}, [&] { return OpDetails{.work = write_work(cache, input, input.spec().num_pages())}; });
+      {{"output", cache}}, [&] {
+        return OpDetails{.work = write_work(cache, input, input.spec().num_pages()),
+                         .decomposition = units_of(cache, input)};
+      });
 }
 
 void paged_update_cache(const Tensor& cache, const Tensor& input, const Tensor& update_idxs, const Tensor& page_table) {
@@ -127,7 +142,7 @@ void paged_update_cache(const Tensor& cache, const Tensor& input, const Tensor& 
     const std::int32_t position = idxs.elements<std::int32_t>(unit.chip)[user];
     if (position < 0) return;
     const std::int32_t* user_pages = table.elements<std::int32_t>(unit.chip) + user * pages.blocks_of_user;
-    float* const values = runtime::thread_scratch(pages.head_dim);
+    float* const values = runtime::thread_scratch(round_up(pages.head_dim, kTileWidth));
     for (std::int64_t head = 0; head < pages.heads; ++head) {
       kernels::kernels().load_row(in.tiles(unit.chip, user), head, 0, pages.head_dim, values);
       store_position(cache, pages, unit.chip, user_pages, head, position, values);
@@ -139,7 +154,8 @@ void paged_update_cache(const Tensor& cache, const Tensor& input, const Tensor& 
           {"update_idxs_tensor", update_idxs},
           {"page_table", page_table}},
          {{"output", cache}}, [&] {
-           return OpDetails{.work = write_work(cache, input, users * pages.heads * cache.spec().tile_columns())};
+           return OpDetails{.work = write_work(cache, input, users * pages.heads * cache.spec().tile_columns()),
+                            .decomposition = units_of(cache, input)};
          });
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "tessera/base/error.hpp"
+#include "tessera/ops/matmul/matmul_units.hpp"
 #include "tessera/ops/matmul/panel.hpp"
 #include "tessera/runtime/thread_scratch.hpp"
 #include "tessera/spec/tile.hpp"
@@ -53,6 +54,27 @@ runtime::Stage multiply(const Tensor& weight, const LinearOptions& options, cons
           }};
 }
 
+MatmulUnits units_of(const Tensor& a, const Tensor& weight, const LinearOptions& options,
+                     const ComputeConfig& compute) {
+  const std::int64_t depth = weight.spec().tile_rows();
+  return {.depth = depth,
+          .block = matmul_block(a.shape()[-2], depth, weight.spec().tile_columns()),
+          .input = a.dtype(),
+          .weight = weight.dtype(),
+          .output = options.dtype,
+          .has_bias = options.bias.defined(),
+          .bias = options.bias.defined() ? options.bias.dtype() : DataType::BFLOAT16,
+          .activation = options.activation,
+          .compute = compute};
+}
+
+runtime::Stage multiply_exactly(const Tensor& a, const Tensor& weight, const Tensor& bias, const Tensor& output,
+                                const MatmulUnits& units) {
+  TileIo io{{read_rows(a.view()), read_column(weight.view())}, write_column(output.view())};
+  if (bias.defined()) io.read.push_back(read_column(bias.view()));
+  return exact_columns(output, matmul_units(units), std::move(io));
+}
+
 } // namespace
 
 Tensor linear(const Tensor& input_tensor_a, const Tensor& weight, const LinearOptions& options) {
@@ -69,18 +91,25 @@ Tensor linear(const Tensor& input_tensor_a, const Tensor& weight, const LinearOp
   Tensor output = Tensor::allocate(device, spec, "linear");
   const Panel panel(input_tensor_a.dtype(), weight.dtype(), compute.math_fidelity, extents);
 
-  launch(device,
-         {.name = "linear",
-          .stages = {pack_rows(input_tensor_a, panel), multiply(weight, options, output, extents, panel)},
-          .scratch_bytes = extents.rows * panel.row_bytes},
-         {{"input_tensor_a", input_tensor_a}, {"weight", weight}, {"bias", options.bias}}, {{"output", output}}, [&] {
+  runtime::Program program{.name = "linear"};
+  const auto units = [&] { return units_of(input_tensor_a, weight, options, compute); };
+  if (is_exact(device)) {
+    program.stages = {multiply_exactly(input_tensor_a, weight, options.bias, output, units())};
+  } else {
+    program.stages = {pack_rows(input_tensor_a, panel), multiply(weight, options, output, extents, panel)};
+    program.scratch_bytes = extents.rows * panel.row_bytes;
+  }
+  launch(device, std::move(program), {{"input_tensor_a", input_tensor_a}, {"weight", weight}, {"bias", options.bias}},
+         {{"output", output}}, [&] {
            return OpDetails{{{"math_fidelity", std::string(to_string(compute.math_fidelity))},
                              {"fp32_dest_acc_en", compute.fp32_dest_acc_en},
                              {"packer_l1_acc", compute.packer_l1_acc},
+                             {"in0_block_w", units().block},
                              {"activation", std::string(to_string(options.activation))}},
                             {.matmul_flops = 2 * extents.rows * extents.depth * extents.columns,
                              .fidelity = compute.math_fidelity,
-                             .vector_flops = flops_of(options.activation) * extents.rows * extents.columns}};
+                             .vector_flops = flops_of(options.activation) * extents.rows * extents.columns},
+                            shared(matmul_units(units()))};
          });
   return output;
 }

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "tessera/base/error.hpp"
+#include "tessera/ops/matmul/matmul_units.hpp"
 #include "tessera/ops/matmul/panel.hpp"
 #include "tessera/runtime/thread_scratch.hpp"
 #include "tessera/spec/tile.hpp"
@@ -74,6 +75,35 @@ runtime::Stage multiply(std::span<const Tensor> weights, const Routing& routing,
           }};
 }
 
+/// Columns of tiles of each expert, with all the rows that go to it.
+runtime::Stage multiply_exactly(const Tensor& input, GroupedInput kind, std::span<const Tensor> weights,
+                                const Routing& routing, const Tensor& output, const MatmulUnits& units) {
+  std::vector<DeviceView> views;
+  for (const Tensor& weight : weights) views.push_back(weight.view());
+  const std::int64_t columns = output.spec().tile_columns();
+  const auto read_places = [in = input.view(), rows = routing.rows.view(), kind](const ExactWork& work,
+                                                                                 std::int64_t tile, float* out) {
+    for (std::int64_t i = 0; i < work.rows; ++i) {
+      const std::int64_t place = work.row + i;
+      const std::int64_t row = kind == GroupedInput::GATHER ? rows.elements<std::int32_t>(work.chip)[place] : place;
+      kernels::kernels().load_row(in.tiles(work.chip), row, tile * kTileWidth, kTileWidth, out + i * kTileWidth);
+    }
+  };
+  const auto read_weight = [views, columns](const ExactWork& work, std::int64_t tile, float* out) {
+    const DeviceView& view = views[static_cast<std::size_t>(work.index / columns)];
+    kernels::kernels().load_tile(view.tiles(work.chip), tile, work.column, out);
+  };
+  return exact_stage(shared(matmul_units(units)), output.device().board().arch,
+                     columns * static_cast<std::int64_t>(weights.size()),
+                     [begins = routing.begins.view(), counts = routing.counts.view(), columns](ExactWork& work) {
+                       const std::int64_t expert = work.index / columns;
+                       work.column = work.index % columns;
+                       work.row = begins.elements<std::int32_t>(work.chip)[expert];
+                       work.rows = counts.elements<std::int32_t>(work.chip)[expert];
+                     },
+                     {{read_places, read_weight}, write_column(output.view())});
+}
+
 } // namespace
 
 Tensor grouped_linear(const Tensor& input, GroupedInput kind, std::span<const Tensor> weights, const Routing& routing,
@@ -100,25 +130,38 @@ Tensor grouped_linear(const Tensor& input, GroupedInput kind, std::span<const Te
       {"input", input}, {"rows", routing.rows}, {"begins", routing.begins}, {"counts", routing.counts}};
   for (const Tensor& of_expert : weights) inputs.push_back({"weight", of_expert});
   const std::vector<Operand> outputs{{"output", output}};
-  launch(device,
-         {.name = kName,
-          .stages = {pack_places(input, kind, routing, extents, panel),
-                     multiply(weights, routing, output, extents, panel)},
-          .scratch_bytes = places * panel.row_bytes},
-         inputs, outputs, [&] {
-           // As many experts are read as can be chosen at most.
-           const std::int64_t routed = routing.weights.shape()[0];
-           const std::int64_t read = std::min(static_cast<std::int64_t>(weights.size()), routed);
-           const bool in_dram = output.memory_config().buffer_type == BufferType::DRAM;
-           const std::int64_t in = input.spec().size_bytes();
-           const std::int64_t out = output.spec().size_bytes();
-           return OpDetails{{{"math_fidelity", std::string(to_string(compute.math_fidelity))}, {"experts_read", read}},
-                            {.matmul_flops = 2 * routed * extents.depth * columns,
-                             .fidelity = compute.math_fidelity,
-                             .dram_read_bytes = read * weight.size_bytes() + (in_dram ? in : 0),
-                             .dram_write_bytes = in_dram ? out : 0,
-                             .l1_bytes = in_dram ? 0 : in + out}};
-         });
+  const auto units = [&] {
+    return MatmulUnits{.depth = weight.tile_rows(),
+                       .block = matmul_block(extents.rows, weight.tile_rows(), weight.tile_columns()),
+                       .input = input.dtype(),
+                       .weight = weight.dtype,
+                       .output = options.dtype,
+                       .activation = options.activation,
+                       .compute = compute};
+  };
+  runtime::Program program{.name = kName};
+  if (is_exact(device)) {
+    program.stages = {multiply_exactly(input, kind, weights, routing, output, units())};
+  } else {
+    program.stages = {pack_places(input, kind, routing, extents, panel),
+                      multiply(weights, routing, output, extents, panel)};
+    program.scratch_bytes = places * panel.row_bytes;
+  }
+  launch(device, std::move(program), inputs, outputs, [&] {
+    // As many experts are read as can be chosen at most.
+    const std::int64_t routed = routing.weights.shape()[0];
+    const std::int64_t read = std::min(static_cast<std::int64_t>(weights.size()), routed);
+    const bool in_dram = output.memory_config().buffer_type == BufferType::DRAM;
+    const std::int64_t in = input.spec().size_bytes();
+    const std::int64_t out = output.spec().size_bytes();
+    return OpDetails{{{"math_fidelity", std::string(to_string(compute.math_fidelity))}, {"experts_read", read}},
+                     {.matmul_flops = 2 * routed * extents.depth * columns,
+                      .fidelity = compute.math_fidelity,
+                      .dram_read_bytes = read * weight.size_bytes() + (in_dram ? in : 0),
+                      .dram_write_bytes = in_dram ? out : 0,
+                      .l1_bytes = in_dram ? 0 : in + out},
+                     shared(matmul_units(units()))};
+  });
   return output;
 }
 

@@ -1,9 +1,12 @@
 #include "tessera/ops/normalization/distributed_norm.hpp"
 
 #include <array>
+#include <vector>
 
 #include "tessera/base/error.hpp"
+#include "tessera/ops/exact/rows.hpp"
 #include "tessera/ops/normalization/norm_rows.hpp"
+#include "tessera/ops/normalization/norm_units.hpp"
 #include "tessera/runtime/thread_scratch.hpp"
 #include "tessera/spec/tile.hpp"
 
@@ -29,6 +32,16 @@ double total(const float* stats, std::int64_t parts, std::int64_t part_width, st
   return sum;
 }
 
+/// Of the sums that the units leave in the first column; the rest of a tile is zero, as there is nothing to correct.
+TileIo::Writer write_first_column(DeviceView view) {
+  return [write = write_rows(view)](const ExactWork& work, std::int64_t tile, const float* values) {
+    std::vector<float> sums(static_cast<std::size_t>(work.rows * kTileWidth));
+    for (std::int64_t row = 0; row < work.rows; ++row)
+      sums[static_cast<std::size_t>(row * kTileWidth)] = values[row * kTileWidth];
+    write(work, tile, sums.data());
+  };
+}
+
 /// sums(x, width, out): writes the row's `count` tiles of sums, which hold zeros.
 template <typename Sums>
 Tensor pre_all_gather(std::string_view op, const Tensor& input, std::int64_t count,
@@ -45,10 +58,17 @@ Tensor pre_all_gather(std::string_view op, const Tensor& input, std::int64_t cou
     sums(isa, x, width, values.data());
     isa.store_row(out.tiles(chip, matrix), row, values.data(), part_width);
   };
-  launch(input.device(), {.name = op, .stages = {for_each_row(stats, body)}}, {{"input_tensor", input}},
-         {{"output", stats}}, [&] {
-           return OpDetails{{}, {.vector_flops = flops_of_element * input.shape().volume()}};
-         });
+  const auto units = [&] {
+    return pre_all_gather_units(input.spec().tile_columns(), count > 1, formats_of(input, {}, stats));
+  };
+  const auto stage = [&] {
+    if (!is_exact(input.device())) return for_each_row(stats, body);
+    return exact_rows(stats, units(),
+                      {{read_rows(input.view()), read_constant(1.0F)}, write_first_column(stats.view())});
+  };
+  launch(input.device(), {.name = op, .stages = {stage()}}, {{"input_tensor", input}}, {{"output", stats}}, [&] {
+    return OpDetails{{}, {.vector_flops = flops_of_element * input.shape().volume()}, shared(units())};
+  });
   return stats;
 }
 
@@ -93,11 +113,25 @@ Tensor post_all_gather(std::string_view op, const Tensor& input, const Tensor& s
     normalise(isa, sum, whole, epsilon, loaded, width, x);
     isa.store_row(out.tiles(chip, matrix), row, x, width);
   };
-  launch(output.device(), {.name = op, .stages = {for_each_row(output, body)}},
+  const bool layer_norm = part_width > kTileWidth;
+  const auto units = [&] {
+    return post_all_gather_units(input.spec().tile_columns(), parts, layer_norm, options.epsilon,
+                                 formats_of(input, parameters, output));
+  };
+  const auto stage = [&] {
+    if (!is_exact(output.device())) return for_each_row(output, body);
+    TileIo io{{read_rows(input.view()), read_rows(stats.view()), read_constant(1.0F / static_cast<float>(whole)),
+               read_parameters(parameters.weight.view())},
+              write_rows(output.view())};
+    if (layer_norm) io.read.push_back(read_parameters(parameters.bias, 0.0F));
+    return exact_rows(output, units(), std::move(io));
+  };
+  launch(output.device(), {.name = op, .stages = {stage()}},
          {{"input_tensor", input}, {"stats", stats}, {"weight", parameters.weight}, {"bias", parameters.bias}},
          {{"output", output}}, [&] {
            return OpDetails{{{"epsilon", double{options.epsilon}}, {"width", whole}},
-                            {.vector_flops = flops_of_element * input.shape().volume()}};
+                            {.vector_flops = flops_of_element * input.shape().volume()},
+                            shared(units())};
          });
   return output;
 }

@@ -1,7 +1,10 @@
 #include "tessera/ops/normalization/layer_norm.hpp"
 
+#include "tessera/ops/exact/rows.hpp"
 #include "tessera/ops/normalization/norm_rows.hpp"
+#include "tessera/ops/normalization/norm_units.hpp"
 #include "tessera/runtime/thread_scratch.hpp"
+#include "tessera/spec/tile.hpp"
 
 namespace tessera::ops {
 
@@ -22,11 +25,26 @@ Tensor layer_norm(const Tensor& input_tensor, const LayerNormOptions& options) {
     isa.normalize(x, mean, scale, gamma, beta, width, x);
     isa.store_row(out.tiles(chip, matrix), row, x, width);
   };
-  launch(
-      output.device(), {.name = "layer_norm", .stages = {for_each_row(output, body)}},
-      {{"input_tensor", input_tensor}, {"weight", options.weight}, {"bias", options.bias}}, {{"output", output}}, [&] {
-        return OpDetails{{{"epsilon", double{options.epsilon}}}, {.vector_flops = 7 * input_tensor.shape().volume()}};
-      });
+  const bool padded = width % kTileWidth != 0;
+  const auto units = [&] {
+    return layer_norm_units(input_tensor.spec().tile_columns(), padded, options.epsilon,
+                            formats_of(input_tensor, parameters, output));
+  };
+  const auto stage = [&] {
+    if (!is_exact(output.device())) return for_each_row(output, body);
+    TileIo io{{read_rows(input_tensor.view()), read_constant(1.0F / static_cast<float>(width)),
+               read_parameters(parameters.weight, 1.0F), read_parameters(parameters.bias, 0.0F)},
+              write_rows(output.view())};
+    if (padded) io.read.push_back(read_mask(width));
+    return exact_rows(output, units(), std::move(io));
+  };
+  launch(output.device(), {.name = "layer_norm", .stages = {stage()}},
+         {{"input_tensor", input_tensor}, {"weight", options.weight}, {"bias", options.bias}}, {{"output", output}},
+         [&] {
+           return OpDetails{{{"epsilon", double{options.epsilon}}},
+                            {.vector_flops = 7 * input_tensor.shape().volume()},
+                            shared(units())};
+         });
   return output;
 }
 

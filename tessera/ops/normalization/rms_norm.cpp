@@ -1,6 +1,8 @@
 #include "tessera/ops/normalization/rms_norm.hpp"
 
+#include "tessera/ops/exact/rows.hpp"
 #include "tessera/ops/normalization/norm_rows.hpp"
+#include "tessera/ops/normalization/norm_units.hpp"
 #include "tessera/runtime/thread_scratch.hpp"
 
 namespace tessera::ops {
@@ -22,11 +24,23 @@ Tensor rms_norm(const Tensor& input_tensor, const Tensor& weight, const RmsNormO
     isa.scale_row(x, g, rms_scale(isa.sum_of_squares(x, width), width, epsilon), width, x);
     isa.store_row(out.tiles(chip, matrix), row, x, width);
   };
-  launch(
-      output.device(), {.name = "rms_norm", .stages = {for_each_row(output, body)}},
-      {{"input_tensor", input_tensor}, {"weight", weight}}, {{"output", output}}, [&] {
-        return OpDetails{{{"epsilon", double{options.epsilon}}}, {.vector_flops = 4 * input_tensor.shape().volume()}};
-      });
+  const auto units = [&] {
+    return rms_norm_units(input_tensor.spec().tile_columns(), options.epsilon,
+                          formats_of(input_tensor, {weight, {}}, output));
+  };
+  const auto stage = [&] {
+    if (!is_exact(output.device())) return for_each_row(output, body);
+    return exact_rows(output, units(),
+                      {{read_rows(input_tensor.view()), read_constant(1.0F / static_cast<float>(width)),
+                        read_parameters(weight.view())},
+                       write_rows(output.view())});
+  };
+  launch(output.device(), {.name = "rms_norm", .stages = {stage()}},
+         {{"input_tensor", input_tensor}, {"weight", weight}}, {{"output", output}}, [&] {
+           return OpDetails{{{"epsilon", double{options.epsilon}}},
+                            {.vector_flops = 4 * input_tensor.shape().volume()},
+                            shared(units())};
+         });
   return output;
 }
 

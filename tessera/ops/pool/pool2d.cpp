@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "tessera/base/error.hpp"
+#include "tessera/ops/pool/pool_units.hpp"
 #include "tessera/runtime/thread_scratch.hpp"
 #include "tessera/spec/tile.hpp"
 
@@ -30,6 +31,15 @@ void fold_window(const SlidingWindow& window, const kernels::ConstTiles& input, 
   }
 }
 
+/// The input's row that is pixel i of an output row's window, -1 outside the image.
+std::int64_t pixel_of_window(const SlidingWindow& window, std::int64_t row, std::int64_t i) {
+  const auto [image, top, left] = window_place(window, row);
+  const std::int64_t y = top + i / window.kernel_size.width * window.dilation.height;
+  const std::int64_t x = left + i % window.kernel_size.width * window.dilation.width;
+  if (y < 0 || y >= window.input_height || x < 0 || x >= window.input_width) return -1;
+  return (image * window.input_height + y) * window.input_width + x;
+}
+
 /// What the sum of a window is divided by.
 std::int64_t divisor(const Pool2dOptions& options, std::int64_t row) {
   if (options.divisor_override) return *options.divisor_override;
@@ -46,7 +56,7 @@ std::int64_t divisor(const Pool2dOptions& options, std::int64_t row) {
 /// `finish(row, values)` has the last word on a row of the output.
 template <typename Finish>
 Tensor pool(std::string_view name, const Tensor& input, const Pool2dOptions& options, Fold fold, float start,
-            Attributes attributes, Finish finish) {
+            Attributes attributes, std::function<float(std::int64_t)> scaler, Finish finish) {
   require_tile(name, "input_tensor", input);
   require_float(name, options.dtype.value_or(input.dtype()));
   const SlidingWindow window = options.window();
@@ -64,17 +74,28 @@ Tensor pool(std::string_view name, const Tensor& input, const Pool2dOptions& opt
     finish(row, values);
     kernels::kernels().store_row(out.tiles(chip), row, values, channels);
   };
-  launch(input.device(), {.name = name, .stages = {for_each_row(output, body)}}, {{"input_tensor", input}},
-         {{"output", output}}, [&] {
-           OpDetails details{
-               describe_window(
-                   window, choose_sharding(window, input.spec(), spec, input.device().board(), options.shard_layout)),
-               {.vector_flops = window.kernel_size.height * window.kernel_size.width * spec.shape.volume()}};
-           details.attributes.emplace_back("channels", options.channels);
-           details.attributes.emplace_back("ceil_mode", options.ceil_mode);
-           details.attributes.insert(details.attributes.end(), attributes.begin(), attributes.end());
-           return details;
-         });
+  const std::int64_t size = window.kernel_size.height * window.kernel_size.width;
+  const PoolUnits units{.maximum = !scaler,
+                        .window_tiles = div_up(size, kTileHeight),
+                        .columns = spec.tile_columns(),
+                        .input = input.dtype(),
+                        .output = spec.dtype};
+  const auto program = [&]() -> runtime::Program {
+    if (!is_exact(input.device())) return {.name = name, .stages = {for_each_row(output, body)}};
+    const auto pixel = [window](std::int64_t row, std::int64_t i) { return pixel_of_window(window, row, i); };
+    const auto one = [](std::int64_t) { return 1.0F; };
+    return pool_exactly(name, input, output, units, {size, pixel, scaler ? scaler : one});
+  };
+  launch(input.device(), program(), {{"input_tensor", input}}, {{"output", output}}, [&] {
+    OpDetails details{describe_window(window, choose_sharding(window, input.spec(), spec, input.device().board(),
+                                                              options.shard_layout)),
+                      {.vector_flops = size * spec.shape.volume()},
+                      shared(pool_units(units))};
+    details.attributes.emplace_back("channels", options.channels);
+    details.attributes.emplace_back("ceil_mode", options.ceil_mode);
+    details.attributes.insert(details.attributes.end(), attributes.begin(), attributes.end());
+    return details;
+  });
   return output;
 }
 
@@ -82,7 +103,7 @@ Tensor pool(std::string_view name, const Tensor& input, const Pool2dOptions& opt
 
 Tensor max_pool2d(const Tensor& input_tensor, const Pool2dOptions& options) {
   return pool("max_pool2d", input_tensor, options, kernels::kernels().max, -std::numeric_limits<float>::infinity(), {},
-              [](std::int64_t, float*) {});
+              nullptr, [](std::int64_t, float*) {});
 }
 
 Tensor avg_pool2d(const Tensor& input_tensor, const Pool2dOptions& options) {
@@ -92,6 +113,7 @@ Tensor avg_pool2d(const Tensor& input_tensor, const Pool2dOptions& options) {
   return pool(
       "avg_pool2d", input_tensor, options, kernels::kernels().add, 0.0F,
       {{"count_include_pad", options.count_include_pad}, {"divisor_override", options.divisor_override.value_or(0)}},
+      [options](std::int64_t row) { return 1.0F / static_cast<float>(divisor(options, row)); },
       [options](std::int64_t row, float* values) {
         const auto count = static_cast<float>(divisor(options, row));
         std::transform(values, values + options.channels, values, [count](float sum) { return sum / count; });
@@ -127,10 +149,21 @@ Tensor global_avg_pool2d(const Tensor& input_tensor, const GlobalAvgPool2dOption
     std::transform(sum, sum + width, sum, [count](float value) { return value / count; });
     isa.store_row(out.tiles(chip), image, sum, width);
   };
-  launch(input_tensor.device(), {.name = kName, .stages = {for_each_row(output, body)}},
-         {{"input_tensor", input_tensor}}, {{"output", output}}, [&] {
-           return OpDetails{{{"batch_size", images}}, {.vector_flops = input_tensor.shape().volume()}};
-         });
+  const std::int64_t size = rows / images;
+  const PoolUnits units{.window_tiles = div_up(size, kTileHeight),
+                        .columns = spec.tile_columns(),
+                        .input = input_tensor.dtype(),
+                        .output = spec.dtype};
+  const auto program = [&]() -> runtime::Program {
+    if (!is_exact(input_tensor.device())) return {.name = kName, .stages = {for_each_row(output, body)}};
+    return pool_exactly(kName, input_tensor, output, units,
+                        {size, [size](std::int64_t image, std::int64_t i) { return image * size + i; },
+                         [size](std::int64_t) { return 1.0F / static_cast<float>(size); }});
+  };
+  launch(input_tensor.device(), program(), {{"input_tensor", input_tensor}}, {{"output", output}}, [&] {
+    return OpDetails{
+        {{"batch_size", images}}, {.vector_flops = input_tensor.shape().volume()}, shared(pool_units(units))};
+  });
   return output;
 }
 

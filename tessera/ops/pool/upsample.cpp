@@ -1,8 +1,11 @@
 #include "tessera/ops/pool/upsample.hpp"
 
 #include <algorithm>
+#include <array>
 
 #include "tessera/base/error.hpp"
+#include "tessera/numerics/bfloat16.hpp"
+#include "tessera/ops/pool/pool_units.hpp"
 #include "tessera/runtime/thread_scratch.hpp"
 #include "tessera/spec/tile.hpp"
 
@@ -24,6 +27,59 @@ struct Neighbours {
     share = centre - static_cast<float>(first);
   }
 };
+
+/// The four pixels that an output row mixes, and their shares.
+struct Mixture {
+  std::array<std::int64_t, 4> rows;
+  std::array<float, 4> shares;
+
+  Mixture(const UpsampleOptions& options, std::int64_t row) {
+    const std::int64_t out_width = options.input_width * options.scale_factor.width;
+    const std::int64_t out_height = options.input_height * options.scale_factor.height;
+    const Neighbours down(row / out_width % out_height, options.scale_factor.height, options.input_height,
+                          options.mode);
+    const Neighbours across(row % out_width, options.scale_factor.width, options.input_width, options.mode);
+    const std::int64_t image = row / (out_width * out_height) * options.input_height;
+    const auto at = [&](std::int64_t y, std::int64_t x) { return (image + y) * options.input_width + x; };
+    rows = {at(down.first, across.first), at(down.first, across.second), at(down.second, across.first),
+            at(down.second, across.second)};
+    shares = {(1.0F - down.share) * (1.0F - across.share), (1.0F - down.share) * across.share,
+              down.share * (1.0F - across.share), down.share * across.share};
+  }
+};
+
+/// Shares times pixels, as a product with four rows that count. Inputs: shares, input_tensor (columns of tiles).
+Decomposition mixture_units(std::int64_t columns, DataType input, DataType output) {
+  KernelBuilder k(element_wise_config({input, output}));
+  const TilesAt shares = k.input("shares", DataType::BFLOAT16);
+  const TilesAt pixels = k.input_tile("input_tensor", input);
+  const TilesAt out = k.output("output", output);
+  k.loop(columns, [&](const TileNumber& c) {
+    k.acquire();
+    k.matmul(shares[0], pixels[c]);
+    k.pack(out[c]);
+  });
+  return k.finish();
+}
+
+runtime::Program mix_exactly(std::string_view name, const Tensor& input, const Tensor& output,
+                             const UpsampleOptions& options, Decomposition kernel) {
+  const auto read_shares = [options](const ExactWork& work, std::int64_t, float* out) {
+    const Mixture mixture(options, work.row);
+    std::fill_n(out, kTileWidth, 0.0F);
+    for (std::size_t i = 0; i < mixture.shares.size(); ++i)
+      out[i] = numerics::from_bfloat16(numerics::to_bfloat16(mixture.shares[i]));
+  };
+  const auto read_pixels = [in = input.view(), options](const ExactWork& work, std::int64_t tile, float* out) {
+    const Mixture mixture(options, work.row);
+    std::fill_n(out, kTileElements, 0.0F);
+    for (const std::int64_t row : mixture.rows) {
+      kernels::kernels().load_row(in.tiles(work.chip), row, tile * kTileWidth, kTileWidth, out);
+      out += kTileWidth;
+    }
+  };
+  return row_by_row(name, output, std::move(kernel), {read_shares, read_pixels});
+}
 
 } // namespace
 
@@ -49,38 +105,34 @@ Tensor upsample(const Tensor& input_tensor, const UpsampleOptions& options) {
   const auto body = [in = input_tensor.view(), out = output.view(), options, width](std::int64_t chip, std::int64_t,
                                                                                     std::int64_t row) {
     const kernels::Kernels& isa = kernels::kernels();
-    const std::int64_t out_width = options.input_width * options.scale_factor.width;
-    const std::int64_t out_height = options.input_height * options.scale_factor.height;
-    const Neighbours down(row / out_width % out_height, options.scale_factor.height, options.input_height,
-                          options.mode);
-    const Neighbours across(row % out_width, options.scale_factor.width, options.input_width, options.mode);
-    const std::int64_t image = row / (out_width * out_height) * options.input_height;
+    const Mixture mixture(options, row);
     float* const sum = runtime::thread_scratch(2 * round_up(width, kTileWidth));
     float* const pixel = sum + round_up(width, kTileWidth);
     std::fill_n(sum, width, 0.0F);
-    const auto add = [&](std::int64_t y, std::int64_t x, float share) {
-      if (share == 0.0F) return;
-      isa.load_row(in.tiles(chip), (image + y) * options.input_width + x, 0, width, pixel);
+    for (std::size_t i = 0; i < mixture.rows.size(); ++i) {
+      const float share = mixture.shares[i];
+      if (share == 0.0F) continue;
+      isa.load_row(in.tiles(chip), mixture.rows[i], 0, width, pixel);
       std::transform(pixel, pixel + width, sum, sum,
                      [share](float value, float so_far) { return so_far + share * value; });
-    };
-    add(down.first, across.first, (1.0F - down.share) * (1.0F - across.share));
-    add(down.first, across.second, (1.0F - down.share) * across.share);
-    add(down.second, across.first, down.share * (1.0F - across.share));
-    add(down.second, across.second, down.share * across.share);
+    }
     isa.store_row(out.tiles(chip), row, sum, width);
   };
-  launch(input_tensor.device(), {.name = kName, .stages = {for_each_row(output, body)}},
-         {{"input_tensor", input_tensor}}, {{"output", output}}, [&] {
-           const bool bilinear = options.mode == UpsampleMode::BILINEAR;
-           return OpDetails{
-               {{"batch_size", options.batch_size},
-                {"input_height", options.input_height},
-                {"input_width", options.input_width},
-                {"scale_factor", fmt::format("{}x{}", options.scale_factor.height, options.scale_factor.width)},
-                {"mode", std::string(bilinear ? "bilinear" : "nearest")}},
-               {.vector_flops = bilinear ? 8 * spec.shape.volume() : 0}};
-         });
+  const auto units = [&] { return mixture_units(spec.tile_columns(), input_tensor.dtype(), spec.dtype); };
+  const auto program = [&]() -> runtime::Program {
+    if (!is_exact(output.device())) return {.name = kName, .stages = {for_each_row(output, body)}};
+    return mix_exactly(kName, input_tensor, output, options, units());
+  };
+  launch(input_tensor.device(), program(), {{"input_tensor", input_tensor}}, {{"output", output}}, [&] {
+    const bool bilinear = options.mode == UpsampleMode::BILINEAR;
+    return OpDetails{{{"batch_size", options.batch_size},
+                      {"input_height", options.input_height},
+                      {"input_width", options.input_width},
+                      {"scale_factor", fmt::format("{}x{}", options.scale_factor.height, options.scale_factor.width)},
+                      {"mode", std::string(bilinear ? "bilinear" : "nearest")}},
+                     {.vector_flops = bilinear ? 8 * spec.shape.volume() : 0},
+                     shared(units())};
+  });
   return output;
 }
 

@@ -1,6 +1,7 @@
 #include "tessera/ops/sampling/argmax.hpp"
 
 #include "tessera/base/error.hpp"
+#include "tessera/ops/exact/rows.hpp"
 #include "tessera/ops/sampling/rows_program.hpp"
 
 namespace tessera::ops {
@@ -18,7 +19,7 @@ Tensor argmax(const Tensor& input_tensor, const MemoryConfig& memory_config) {
   };
   launch(input_tensor.device(), rows_program("argmax", input_tensor, {.body = body}), {{"input_tensor", input_tensor}},
          {{"output", output}}, [&] {
-           return OpDetails{{{"dim", std::int64_t{-1}}}, {.vector_flops = shape.volume()}};
+           return OpDetails{{{"dim", std::int64_t{-1}}}, {.vector_flops = shape.volume()}, scalar_code()};
          });
   return output;
 }

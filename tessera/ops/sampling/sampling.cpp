@@ -1,6 +1,7 @@
 #include "tessera/ops/sampling/sampling.hpp"
 
 #include "tessera/base/error.hpp"
+#include "tessera/ops/exact/rows.hpp"
 #include "tessera/ops/sampling/draw_token.hpp"
 #include "tessera/ops/sampling/rows_program.hpp"
 
@@ -95,7 +96,8 @@ void sampling(const Tensor& logits, const SamplingTensors& parameters, const Ten
           {"p", parameters.p},
           {"seed", parameters.seed},
           {"positions", parameters.positions}},
-         {{"output", output}}, [&] { return OpDetails{.work = {.vector_flops = logits.shape().volume()}}; });
+         {{"output", output}},
+         [&] { return OpDetails{.work = {.vector_flops = logits.shape().volume()}, .decomposition = scalar_code()}; });
 }
 
 } // namespace tessera::ops

@@ -1,7 +1,10 @@
 #include "tessera/ops/transformer/attention.hpp"
 
 #include "tessera/base/error.hpp"
+#include "tessera/ops/exact/rows.hpp"
+#include "tessera/ops/transformer/attention_units.hpp"
 #include "tessera/ops/transformer/attention_work.hpp"
+#include "tessera/spec/tile.hpp"
 
 namespace tessera::ops {
 namespace {
@@ -18,7 +21,10 @@ AttentionRule rule_of(std::string_view op, const AttentionOptions& options, std:
   AttentionRule rule{.scale = options.scale,
                      .softcap = options.softcap,
                      .sliding_window_size = options.sliding_window_size,
-                     .is_causal = options.is_causal};
+                     .is_causal = options.is_causal,
+                     .compute = options.compute_kernel_config.value_or(
+                         ComputeConfig{.math_fidelity = MathFidelity::HiFi4, .fp32_dest_acc_en = true})};
+  rule.compute.math_approx_mode = false;
   const Tensor& mask = options.attn_mask;
   const Tensor& bias = mask.defined() ? mask : options.key_bias;
   if (!bias.defined()) return rule;
@@ -48,8 +54,10 @@ void check_heads(std::string_view op, std::int64_t heads, std::int64_t kv_heads,
   base::require(options.softcap >= 0.0F, "[{}] softcap must be 0 (none) or more; received {}", op, options.softcap);
 }
 
-Attributes attributes_of(const AttentionOptions& options) {
-  Attributes attributes{{"is_causal", options.is_causal},
+Attributes attributes_of(const AttentionOptions& options, const AttentionRule& rule) {
+  Attributes attributes{{"math_fidelity", std::string(to_string(rule.compute.math_fidelity))},
+                        {"fp32_dest_acc_en", rule.compute.fp32_dest_acc_en},
+                        {"is_causal", options.is_causal},
                         {"scale", double{options.scale}},
                         {"sliding_window_size", options.sliding_window_size}};
   if (options.softcap > 0.0F) attributes.emplace_back("softcap", double{options.softcap});
@@ -126,7 +134,10 @@ Tensor scaled_dot_product_attention(const Tensor& q, const Tensor& k, const Tens
                          .head_dim = head_dim,
                          .threads = device.queue().threads(),
                          .rule = rule_of(kName, options, sequences, heads, round_up(length, kTileHeight))};
-  AttentionStages stages = fit_bf16(q, k, v) ? prefill_in_bf16(work) : prefill_in_fp32(work);
+  const AttentionFormats formats{q.dtype(), k.dtype(), v.dtype(), output.dtype()};
+  AttentionStages stages = is_exact(device)    ? prefill_exactly(work, formats, device.board().arch)
+                           : fit_bf16(q, k, v) ? prefill_in_bf16(work)
+                                               : prefill_in_fp32(work);
   launch(device, {.name = kName, .stages = std::move(stages.stages), .scratch_bytes = stages.scratch_bytes},
          {{"input_tensor_q", q},
           {"input_tensor_k", k},
@@ -136,7 +147,10 @@ Tensor scaled_dot_product_attention(const Tensor& q, const Tensor& k, const Tens
          {{"output", output}}, [&] {
            const std::int64_t pairs =
                options.is_causal ? causal_pairs(length, options.sliding_window_size) : length * length;
-           return OpDetails{attributes_of(options), {.matmul_flops = 4 * sequences * heads * head_dim * pairs}};
+           return OpDetails{
+               attributes_of(options, work.rule),
+               {.matmul_flops = 4 * sequences * heads * head_dim * pairs, .fidelity = work.rule.compute.math_fidelity},
+               shared(attention_units(work.rule, div_up(head_dim, kTileWidth), prefill_chunk(length), formats))};
          });
   return output;
 }
@@ -192,7 +206,10 @@ Tensor paged_scaled_dot_product_attention_decode(const Tensor& q, const Tensor& 
                         .table_width = page_table.shape()[1],
                         .threads = device.queue().threads(),
                         .rule = rule_of(kName, options, 1, heads, page_table.shape()[1] * block_size)};
-  AttentionStages stages = fit_bf16(q, k_cache, v_cache) ? decode_in_bf16(work) : decode_in_fp32(work);
+  const AttentionFormats formats{q.dtype(), k_cache.dtype(), v_cache.dtype(), output.dtype()};
+  AttentionStages stages = is_exact(device)                ? decode_exactly(work, formats, device.board().arch)
+                           : fit_bf16(q, k_cache, v_cache) ? decode_in_bf16(work)
+                                                           : decode_in_fp32(work);
   launch(device, {.name = kName, .stages = std::move(stages.stages), .scratch_bytes = stages.scratch_bytes},
          {{"input_tensor_q", q},
           {"input_tensor_k", k_cache},
@@ -203,7 +220,10 @@ Tensor paged_scaled_dot_product_attention_decode(const Tensor& q, const Tensor& 
          {{"output", output}}, [&] {
            // The cache is counted as read in whole: how far it is filled stands in cur_pos, which only the device
            // knows.
-           return OpDetails{attributes_of(options), {.matmul_flops = 4 * users * heads * head_dim * work.capacity()}};
+           return OpDetails{attributes_of(options, work.rule),
+                            {.matmul_flops = 4 * users * heads * head_dim * work.capacity(),
+                             .fidelity = work.rule.compute.math_fidelity},
+                            shared(attention_units(work.rule, div_up(head_dim, kTileWidth), kDecodeChunk, formats))};
          });
   return output;
 }

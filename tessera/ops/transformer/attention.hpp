@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
 #include "tessera/ops/op.hpp"
 
@@ -21,6 +22,8 @@ struct AttentionOptions {
   Tensor attn_mask = {};
   /// scaled_dot_product_attention only: a position attends to none after itself. Else to all, and there is no window.
   bool is_causal = true;
+  /// HiFi4 and a 32-bit Dst by default. The exponential is never the approximate one.
+  std::optional<ComputeConfig> compute_kernel_config = {};
 };
 
 /// softmax(scale q k^T) v of whole sequences, by FlashAttention's blocks, query heads grouped over KV heads:

@@ -31,6 +31,7 @@ struct AttentionRule {
   std::int64_t sliding_window_size = 0;
   bool is_causal = true;
   KeyBias key_bias;
+  ComputeConfig compute;
 };
 
 /// Keys first <= j < last.

@@ -1,6 +1,7 @@
 #include "tessera/ops/transformer/heads.hpp"
 
 #include "tessera/base/error.hpp"
+#include "tessera/ops/exact/rows.hpp"
 #include "tessera/runtime/thread_scratch.hpp"
 
 namespace tessera::ops {
@@ -57,7 +58,8 @@ QkvHeads create_heads(std::string_view name, Rows rows, const Tensor& input, con
            return OpDetails{{{"num_heads", options.num_heads},
                              {"num_kv_heads", options.num_kv_heads},
                              {"batch_size", options.batch_size}},
-                            {}};
+                            {},
+                            movement()};
          });
   return heads;
 }
@@ -86,7 +88,7 @@ Tensor concat_heads(std::string_view name, Rows rows, const Tensor& input) {
     kernels::kernels().store_row(out.tiles(chip), token, values, heads * head_dim);
   };
   launch(device, {.name = name, .stages = {for_each_row(output, body)}}, {{"input_tensor", input}},
-         {{"output", output}}, [] { return OpDetails{}; });
+         {{"output", output}}, [] { return OpDetails{.decomposition = movement()}; });
   return output;
 }
 
