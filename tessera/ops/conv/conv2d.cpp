@@ -18,6 +18,8 @@ constexpr std::int64_t kCacheLine = 64;
 // Units of a thread at least, so that the threads end together: few where units that share rows gather each for itself.
 constexpr std::int64_t kGatheringUnits = 2;
 constexpr std::int64_t kUnits = 4;
+// Windows are gathered into the block: it should stay near.
+constexpr RowsOfBlock kRowsOfBlock{.least = 96, .most = 256};
 
 /// What the stages of one convolution know of it: a product of windows [rows, depth] and the weight [depth, O].
 struct Plan {
@@ -49,7 +51,7 @@ struct Plan {
         // A cache line more than the values: rows a power of two apart would share their sets of the cache.
         window_bytes(padded_depth * element + kCacheLine),
         rows(window.output_rows()),
-        blocks(rows, window_bytes),
+        blocks(rows, window_bytes, kRowsOfBlock),
         columns(div_up(options.out_channels, kTileWidth)) {
     pixel_bytes = gathers ? channels.padded() * element : window_bytes;
     const std::int64_t units = threads * (gathers ? kGatheringUnits : kUnits);

@@ -34,11 +34,15 @@ runtime::Stage pack_rows(const Tensor& a, const Panel& panel) {
   });
 }
 
+// Measured on an EPYC of family 1Ah, K = 4096, of the arithmetic's peak: 96 rows at a time give 81 %, 256 rows 89 %, 512
+// rows 88 %; far more come from main memory again for each column.
+constexpr RowsOfBlock kRowsOfBlock{.least = 384, .most = 768};
+
 /// Blocks of rows times columns of tiles: multiply, add the bias, apply the activation, round and store.
 runtime::Stage multiply(const Tensor& weight, const LinearOptions& options, const Tensor& output,
                         const Extents& extents, const Panel& panel) {
   const Tensor& bias = options.bias;
-  const RowBlocks blocks(extents.rows, panel.row_bytes);
+  const RowBlocks blocks(extents.rows, panel.row_bytes, kRowsOfBlock);
   const std::int64_t columns = output.spec().tile_columns();
   const std::int64_t of_unit = tile_columns_of_unit(weight.spec());
   const std::int64_t column_units = div_up(columns, of_unit);
