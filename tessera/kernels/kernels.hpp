@@ -93,6 +93,15 @@ struct PackedAttention {
   Lines ask_with_values;       ///< and while they meet the values
 };
 
+/// One column of tiles of a product on its way into a tensor: sum + bias, + residual, negative ones to zero, rounded.
+struct ProductColumn {
+  const float* sums = nullptr; ///< [rows, 32]
+  std::int64_t rows = 0;
+  const float* bias = nullptr; ///< [32]; null: none
+  ConstTiles residual;         ///< tiles where those go that are written; no data: none
+  bool relu = false;
+};
+
 /// How the card's matrix unit multiplies (numerics::MatrixUnit).
 struct MatrixUnitMode {
   int phases = 1; ///< of fidelity: 1 LoFi to 4 HiFi4
@@ -141,6 +150,9 @@ struct Kernels {
   /// them. REQUIRES: rows <= 32.
   void (*store_tile)(const Tiles& tiles, std::int64_t tile_row, std::int64_t tile_column, std::int64_t rows,
                      const float* in, std::int64_t stride) noexcept;
+  /// Writes a column of tiles from row of tiles `tile_row` on, as add, add, relu and store_tile do one after another.
+  void (*store_product)(const Tiles& tiles, std::int64_t tile_row, std::int64_t tile_column,
+                        const ProductColumn& product) noexcept;
   /// Writes zeros into row `row` and those below it in its row of tiles.
   void (*clear_rows)(const Tiles& tiles, std::int64_t row) noexcept;
 
@@ -165,6 +177,10 @@ struct Kernels {
   std::int64_t packed_bytes = 0;
   /// Packs a row of activations for matmul_bf16_tile_columns. REQUIRES: the values are bfloat16 values; count is even.
   void (*pack_bf16)(const float* x, std::int64_t count, std::byte* out) noexcept;
+  /// The same for the first `rows` rows and `count` columns of a tile, `stride` bytes from row to row. REQUIRES: a
+  /// format that widens to bfloat16, any but FLOAT32; rows and count <= 32.
+  void (*pack_bf16_tile)(const ConstTiles& tiles, std::int64_t tile_row, std::int64_t tile_column, std::int64_t rows,
+                         std::int64_t count, std::byte* out, std::int64_t stride) noexcept;
   /// As matmul_tile_column for packed activations, `a_stride` bytes from row to row, and for `columns` columns of tiles
   /// from `first_column` on: out[(c * m + i) * 32 + j] belongs to column first_column + c. Few rows read several
   /// columns together, up to four of which are worth giving at once. Two steps of k at a time, the odd one first: k =

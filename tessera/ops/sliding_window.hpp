@@ -42,6 +42,35 @@ struct WindowPlace {
 };
 WindowPlace window_place(const SlidingWindow& window, std::int64_t output_row);
 
+/// The places of successive output pixels: without the divisions that each by itself takes.
+class WindowWalk {
+ public:
+  WindowWalk(const SlidingWindow& window, std::int64_t output_row)
+      : output_(window.output()),
+        stride_(window.stride),
+        padding_(window.padding),
+        place_(window_place(window, output_row)) {}
+
+  const WindowPlace& place() const { return place_; }
+  /// Output pixels from here to the end of the line.
+  std::int64_t left_in_line() const { return output_.width - (place_.column + padding_.width) / stride_.width; }
+  void next() {
+    place_.column += stride_.width;
+    if (place_.column + padding_.width < output_.width * stride_.width) return;
+    place_.column = -padding_.width;
+    place_.row += stride_.height;
+    if (place_.row + padding_.height < output_.height * stride_.height) return;
+    place_.row = -padding_.height;
+    ++place_.image;
+  }
+
+ private:
+  Extent2d output_;
+  Extent2d stride_;
+  Extent2d padding_;
+  WindowPlace place_;
+};
+
 /// Throws InvalidArgument for extents that are not positive, a window that does not fit the padded image, and padding
 /// of half the window or more where `half_padding` says so, as in pools.
 void require_window(std::string_view op, const SlidingWindow& window, bool half_padding);

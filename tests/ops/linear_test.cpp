@@ -1,6 +1,7 @@
 #include "tessera/ops/matmul/linear.hpp"
 
 #include "tessera/metrics/comparison.hpp"
+#include "tessera/ops/matmul/row_blocks.hpp"
 #include "tests/ops/ops_fixture.hpp"
 
 namespace tessera::ops {
@@ -117,6 +118,36 @@ class LinearTest : public OpsTest {
                           {.dtype = DataType::FLOAT32}));
   }
 };
+
+TEST_F(LinearTest, RowsOfSeveralBlocksHaveTheBitsThatTheyHaveAlone) {
+  const HostTensor a = random_values({1, 1, 900, 544}, 1);
+  const Tensor weight = upload(random_values({1, 1, 544, 70}, 2), DataType::BFLOAT8_B);
+  const Tensor bias = upload(random_values({1, 1, 1, 70}, 3), DataType::BFLOAT16);
+  const HostTensor all = to_host(linear(upload(a, DataType::BFLOAT16), weight, {.bias = bias}));
+  for (const std::int64_t row : {0, 447, 448, 479, 480, 899}) {
+    const HostTensor one{{1, 1, 1, 544}, {a.row(row).begin(), a.row(row).end()}};
+    const HostTensor alone = to_host(linear(upload(one, DataType::BFLOAT16), weight, {.bias = bias}));
+    ASSERT_TRUE(std::ranges::equal(alone.row(0), all.row(row))) << row;
+  }
+}
+
+TEST(RowBlocks, TakeAllRowsInWholeTiles) {
+  for (const std::int64_t rows : {1, 32, 49, 95, 192, 196, 197, 392, 1576, 25088}) {
+    for (const std::int64_t row_bytes : {128, 1600, 6208, 100000}) {
+      const RowBlocks blocks(rows, row_bytes, {.least = 96, .most = 256});
+      EXPECT_EQ(blocks.begin(0), 0);
+      EXPECT_EQ(blocks.begin(blocks.count), rows);
+      for (std::int64_t number = 0; number < blocks.count; ++number) {
+        EXPECT_EQ(blocks.begin(number) % kTileHeight, 0);
+        EXPECT_GT(blocks.rows_of(number), 0);
+        EXPECT_LE(blocks.rows_of(number), 256 + kTileHeight);
+        if (blocks.count > 1) {
+          EXPECT_GE(blocks.rows_of(number), 64) << rows << " rows of " << row_bytes;
+        }
+      }
+    }
+  }
+}
 
 TEST_F(LinearTest, LofiIsNearTheExactProducts) {
   const HostTensor stored_w = rounded(random_values({1, 1, 256, 96}, 9), DataType::BFLOAT4_B);

@@ -1,3 +1,5 @@
+#include <type_traits>
+
 #include "tessera/kernels/avx2/vec.hpp"
 #include "tessera/kernels/isa.hpp"
 

@@ -10,6 +10,8 @@ namespace tessera::kernels::avx2 {
 
 // The vector type that generic/ is written on: 8 floats or 32-bit integers, and a mask of them.
 inline constexpr std::int64_t kLanes = 8;
+/// Whether pack_bf16 leaves bfloat16 values as they are, one after another.
+inline constexpr bool kPacksBfloat16 = false;
 using Vec = __m256;
 using VecI = __m256i;
 struct Mask {

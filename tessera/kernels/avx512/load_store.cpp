@@ -1,3 +1,5 @@
+#include <type_traits>
+
 #include "tessera/kernels/avx512/vec.hpp"
 #include "tessera/kernels/isa.hpp"
 

@@ -22,6 +22,8 @@ inline constexpr std::int64_t kLanes = 16;
 using Vec = __m512;
 using VecI = __m512i;
 using Mask = __mmask16;
+/// Whether pack_bf16 leaves bfloat16 values as they are, one after another.
+inline constexpr bool kPacksBfloat16 = true;
 
 // Rows of the matmul's register tile. 32 registers: 12 rows of 2 sums, 2 vectors of weights, 1 of activations; fewer
 // rows where the weights are widened in between, which needs constants.

@@ -8,6 +8,8 @@ void load_tile_transposed(const ConstTiles& tiles, std::int64_t tile_row, std::i
                           float* out) noexcept;
 void store_tile(const Tiles& tiles, std::int64_t tile_row, std::int64_t tile_column, std::int64_t rows,
                 const float* in, std::int64_t stride) noexcept;
+void store_product(const Tiles& tiles, std::int64_t tile_row, std::int64_t tile_column,
+                   const ProductColumn& product) noexcept;
 void clear_rows(const Tiles& tiles, std::int64_t row) noexcept;
 void convert_tile_column(const std::byte* const* rows, std::int64_t lanes, std::int64_t depth, const Tiles& tiles,
                          std::int64_t tile_column) noexcept;
@@ -15,6 +17,8 @@ void random_bf16(std::uint64_t key, std::int64_t first, std::int64_t count, std:
 void matmul_tile_column(const float* a, std::int64_t a_stride, std::int64_t m, std::int64_t depth, const ConstTiles& w,
                         std::int64_t tile_column, float* out) noexcept;
 void pack_bf16(const float* x, std::int64_t count, std::byte* out) noexcept;
+void pack_bf16_tile(const ConstTiles& tiles, std::int64_t tile_row, std::int64_t tile_column, std::int64_t rows,
+                    std::int64_t count, std::byte* out, std::int64_t stride) noexcept;
 void matmul_bf16_tile_columns(const std::byte* a, std::int64_t a_stride, std::int64_t m, std::int64_t depth,
                               const ConstTiles& w, std::int64_t first_column, std::int64_t columns,
                               float* out) noexcept;
@@ -68,12 +72,14 @@ constexpr Kernels table(std::string_view isa, std::int64_t packed_bytes, std::in
           .load_tile = load_tile,
           .load_tile_transposed = load_tile_transposed,
           .store_tile = store_tile,
+          .store_product = store_product,
           .clear_rows = clear_rows,
           .convert_tile_column = convert_tile_column,
           .random_bf16 = random_bf16,
           .matmul_tile_column = matmul_tile_column,
           .packed_bytes = packed_bytes,
           .pack_bf16 = pack_bf16,
+          .pack_bf16_tile = pack_bf16_tile,
           .matmul_bf16_tile_columns = matmul_bf16_tile_columns,
           .int8_block_bytes = int8_block_bytes,
           .pack_int8 = pack_int8,

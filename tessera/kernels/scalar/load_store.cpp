@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <array>
 #include <cstring>
 
@@ -106,6 +107,30 @@ void store_tile(const Tiles& tiles, std::int64_t tile_row, std::int64_t tile_col
     store_group(tiles.dtype, values, tile, group_index(row, 0));
     store_group(tiles.dtype, values + kFaceWidth, tile, group_index(row, 1));
   }
+}
+
+void store_product(const Tiles& tiles, std::int64_t tile_row, std::int64_t tile_column,
+                   const ProductColumn& product) noexcept {
+  for (std::int64_t first = 0; first < product.rows; first += kTileHeight, ++tile_row) {
+    const std::int64_t rows = std::min(kTileHeight, product.rows - first);
+    std::array<float, kTileElements> other{};
+    if (product.residual.data != nullptr) load_tile(product.residual, tile_row, tile_column, other.data());
+    std::array<float, kTileElements> values;
+    for (std::int64_t i = 0; i < rows * kTileWidth; ++i) {
+      float value = product.sums[first * kTileWidth + i];
+      if (product.bias != nullptr) value += product.bias[i % kTileWidth];
+      if (product.residual.data != nullptr) value += other[static_cast<std::size_t>(i)];
+      values[static_cast<std::size_t>(i)] = product.relu && value < 0.0F ? 0.0F : value;
+    }
+    store_tile(tiles, tile_row, tile_column, rows, values.data(), kTileWidth);
+  }
+}
+
+void pack_bf16_tile(const ConstTiles& tiles, std::int64_t tile_row, std::int64_t tile_column, std::int64_t rows,
+                    std::int64_t count, std::byte* out, std::int64_t stride) noexcept {
+  std::array<float, kTileElements> values;
+  load_tile(tiles, tile_row, tile_column, values.data());
+  for (std::int64_t row = 0; row < rows; ++row, out += stride) pack_bf16(values.data() + row * kTileWidth, count, out);
 }
 
 void clear_rows(const Tiles& tiles, std::int64_t row) noexcept {

@@ -5,7 +5,7 @@
 #include "tessera/base/error.hpp"
 #include "tessera/ops/matmul/matmul_units.hpp"
 #include "tessera/ops/matmul/panel.hpp"
-#include "tessera/runtime/thread_scratch.hpp"
+#include "tessera/ops/matmul/row_blocks.hpp"
 #include "tessera/spec/tile.hpp"
 
 namespace tessera::ops {
@@ -30,27 +30,38 @@ void check(const Tensor& a, const Tensor& weight, const Tensor& bias) {
 /// Fills the panel, tile by tile.
 runtime::Stage pack_rows(const Tensor& a, const Panel& panel) {
   return for_each_tile(a.spec(), [a = a.view(), panel](const runtime::Unit& unit, const TileAt& tile) {
-    float* const values = runtime::thread_scratch(kTileElements);
-    load_tile_rows(a.tiles(unit.chip), tile.row, tile.column, tile.rows, values);
-    std::byte* out = unit.scratch + tile.row * kTileHeight * panel.row_bytes + tile.column * panel.tile_bytes;
-    for (std::int64_t row = 0; row < tile.rows; ++row, out += panel.row_bytes)
-      pack_values(panel, values + row * kTileWidth, out);
+    pack_tile(panel, a.tiles(unit.chip), tile,
+              unit.scratch + tile.row * kTileHeight * panel.row_bytes + tile.column * panel.tile_bytes);
   });
 }
 
-/// Columns of tiles: multiply, add the bias, apply the activation, round and store.
+// Measured on an EPYC of family 1Ah, K = 4096, of the arithmetic's peak: 96 rows at a time give 81 %, 256 rows 89 %, 512
+// rows 88 %; far more come from main memory again for each column.
+constexpr RowsOfBlock kRowsOfBlock{.least = 384, .most = 768};
+
+/// Blocks of rows times columns of tiles: multiply, add the bias, apply the activation, round and store.
 runtime::Stage multiply(const Tensor& weight, const LinearOptions& options, const Tensor& output,
                         const Extents& extents, const Panel& panel) {
   const Tensor& bias = options.bias;
+  const RowBlocks blocks(extents.rows, panel.row_bytes, kRowsOfBlock);
   const std::int64_t columns = output.spec().tile_columns();
   const std::int64_t of_unit = tile_columns_of_unit(weight.spec());
-  return {div_up(columns, of_unit), [w = weight.view(), b = bias.defined() ? bias.view() : DeviceView(),
-                                     has_bias = bias.defined(), activation = options.activation, out = output.view(),
-                                     extents, panel, columns, of_unit](const runtime::Unit& unit) {
-            multiply_columns(unit.scratch, panel, extents, w.tiles(unit.chip),
-                             has_bias ? b.tiles(unit.chip) : kernels::Tiles(),
-                             {.tiles = out.tiles(unit.chip), .activation = activation}, unit.index * of_unit,
-                             std::min((unit.index + 1) * of_unit, columns));
+  const std::int64_t column_units = div_up(columns, of_unit);
+  return {blocks.count * column_units,
+          [w = weight.view(), b = bias.defined() ? bias.view() : DeviceView(), has_bias = bias.defined(),
+           activation = options.activation, out = output.view(), extents, panel, blocks, columns, of_unit,
+           column_units](const runtime::Unit& unit) {
+            // Units that share rows follow each other: their rows are still near.
+            const std::int64_t row = blocks.begin(unit.index / column_units);
+            const std::int64_t column = unit.index % column_units * of_unit;
+            Extents own = extents;
+            own.rows = blocks.rows_of(unit.index / column_units);
+            multiply_columns(unit.scratch + row * panel.row_bytes, panel, own, w.tiles(unit.chip),
+                             {.tiles = out.tiles(unit.chip),
+                              .tile_row = row / kTileHeight,
+                              .bias = has_bias ? b.tiles(unit.chip) : kernels::Tiles(),
+                              .activation = activation},
+                             column, std::min(column + of_unit, columns));
           }};
 }
 

@@ -54,7 +54,7 @@ void multiply(const std::byte* packed, const Panel& panel, const Extents& extent
 
 /// Brings the tiles of the output near while the weights stream by, which drive them out of the cache at each step.
 /// With few rows, most of the bytes written are padding.
-void expect_writes(const ProductOutput& output, std::int64_t first, std::int64_t columns) {
+void expect_writes(const ProductEnd& output, std::int64_t first, std::int64_t columns) {
   const kernels::Tiles& out = output.tiles;
   const std::int64_t bytes = tile_bytes(out.dtype);
   for (std::int64_t column = first; column < first + columns; ++column) {
@@ -90,31 +90,56 @@ std::int64_t tile_columns_of_unit(const TensorSpec& weight) {
   return round_up(std::clamp<std::int64_t>(kUnitBytes / column_bytes, 1, most), kPair);
 }
 
-void multiply_columns(const std::byte* packed, const Panel& panel, const Extents& extents,
-                      const kernels::ConstTiles& weight, const kernels::ConstTiles& bias, const ProductOutput& output,
-                      std::int64_t first, std::int64_t end) {
+void pack_tile(const Panel& panel, const kernels::ConstTiles& tiles, const TileAt& tile, std::byte* out) {
+  if (panel.arithmetic == Arithmetic::BF16) {
+    return kernels::kernels().pack_bf16_tile(tiles, tile.row, tile.column, tile.rows, kTileWidth, out, panel.row_bytes);
+  }
+  float* const values = runtime::thread_scratch(kTileElements);
+  load_tile_rows(tiles, tile.row, tile.column, tile.rows, values);
+  for (std::int64_t row = 0; row < tile.rows; ++row, out += panel.row_bytes)
+    pack_values(panel, values + row * kTileWidth, out);
+}
+
+void finish_column(const ProductEnd& end, std::int64_t column, std::int64_t rows, float* sums) {
   const kernels::Kernels& isa = kernels::kernels();
-  const std::int64_t rows = extents.rows;
-  const std::int64_t together = rows <= kFewRows ? end - first : 1;
-  float* const block = runtime::thread_scratch((together * rows + 1) * kTileWidth);
-  float* const bias_values = block + together * rows * kTileWidth;
-  for (; first < end; first += together) {
-    const std::int64_t count = std::min(together, end - first);
-    if (rows <= kFewRows) expect_writes(output, first, count);
-    multiply(packed, panel, extents, weight, first, count, block);
-    for (std::int64_t c = 0; c < count; ++c) {
-      float* const sums = block + c * rows * kTileWidth;
-      if (bias.data != nullptr) {
-        isa.load_row(bias, 0, (first + c) * kTileWidth, kTileWidth, bias_values);
-        for (std::int64_t row = 0; row < rows; ++row)
-          isa.add(sums + row * kTileWidth, bias_values, kTileWidth, sums + row * kTileWidth);
-      }
-      apply(output.activation, rows * kTileWidth, sums);
-      for (std::int64_t row = 0; row < rows; row += kTileHeight) {
-        isa.store_tile(output.tiles, output.tile_row + row / kTileHeight, first + c, std::min(kTileHeight, rows - row),
-                       sums + row * kTileWidth, kTileWidth);
-      }
+  alignas(kCacheLine) float bias[kTileWidth];
+  kernels::ProductColumn product{.sums = sums, .rows = rows, .relu = end.activation == Activation::RELU};
+  if (end.bias.data != nullptr) {
+    isa.load_row(end.bias, 0, column * kTileWidth, kTileWidth, bias);
+    product.bias = bias;
+  }
+  product.residual = end.residual;
+  if (end.activation == Activation::NONE || product.relu)
+    return isa.store_product(end.tiles, end.tile_row, column, product);
+  // Other functions run over fp32 values: of a tile at a time, which stays near.
+  alignas(kCacheLine) float other[kTileElements];
+  alignas(kCacheLine) float bias_tile[kTileElements];
+  for (std::int64_t row = 0; row < std::min(rows, kTileHeight) && product.bias != nullptr; ++row)
+    std::copy_n(bias, kTileWidth, bias_tile + row * kTileWidth);
+  for (std::int64_t row = 0; row < rows; row += kTileHeight) {
+    const std::int64_t height = std::min(kTileHeight, rows - row);
+    const std::int64_t count = height * kTileWidth;
+    float* const values = sums + row * kTileWidth;
+    if (product.bias != nullptr) isa.add(values, bias_tile, count, values);
+    if (end.residual.data != nullptr) {
+      load_tile_rows(end.residual, end.tile_row + row / kTileHeight, column, height, other);
+      isa.add(values, other, count, values);
     }
+    apply(end.activation, count, values);
+    isa.store_tile(end.tiles, end.tile_row + row / kTileHeight, column, height, values, kTileWidth);
+  }
+}
+
+void multiply_columns(const std::byte* packed, const Panel& panel, const Extents& extents,
+                      const kernels::ConstTiles& weight, const ProductEnd& end, std::int64_t first, std::int64_t last) {
+  const std::int64_t rows = extents.rows;
+  const std::int64_t together = rows <= kFewRows ? last - first : 1;
+  float* const block = runtime::thread_scratch(together * rows * kTileWidth);
+  for (; first < last; first += together) {
+    const std::int64_t count = std::min(together, last - first);
+    if (rows <= kFewRows) expect_writes(end, first, count);
+    multiply(packed, panel, extents, weight, first, count, block);
+    for (std::int64_t c = 0; c < count; ++c) finish_column(end, first + c, rows, block + c * rows * kTileWidth);
   }
 }
 

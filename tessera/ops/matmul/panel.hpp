@@ -37,21 +37,26 @@ struct Panel {
 
 /// 32 values of a row into their place in the panel.
 void pack_values(const Panel& panel, const float* values, std::byte* out);
+/// The same for `rows` rows of a tile.
+void pack_tile(const Panel& panel, const kernels::ConstTiles& tiles, const TileAt& tile, std::byte* out);
 
 /// Columns of tiles that one unit takes: long enough a run of memory to stream, unless too few units would be left to
 /// share.
 std::int64_t tile_columns_of_unit(const TensorSpec& weight);
 
-/// Where a product goes: rows of tiles from `tile_row` on, after an activation.
-struct ProductOutput {
-  kernels::Tiles tiles;
-  std::int64_t tile_row = 0;
+/// What follows the product of a column of tiles: bias, residual (in this order, none without data), activation.
+struct ProductEnd {
+  kernels::Tiles tiles;         ///< where it goes,
+  std::int64_t tile_row = 0;    ///< from this row of tiles on
+  kernels::ConstTiles bias;     ///< one row
+  kernels::ConstTiles residual; ///< where the output's tiles stand
   Activation activation = Activation::NONE;
 };
-/// Columns of tiles [first, end) of the panel's rows times a weight, plus a row of biases where there is one (tiles
-/// with data), activated, rounded and stored.
+/// Rounds and stores `sums` [rows, 32], which it uses up.
+void finish_column(const ProductEnd& end, std::int64_t column, std::int64_t rows, float* sums);
+
+/// Columns of tiles [first, last) of the panel's rows times a weight, each finished.
 void multiply_columns(const std::byte* packed, const Panel& panel, const Extents& extents,
-                      const kernels::ConstTiles& weight, const kernels::ConstTiles& bias, const ProductOutput& output,
-                      std::int64_t first, std::int64_t end);
+                      const kernels::ConstTiles& weight, const ProductEnd& end, std::int64_t first, std::int64_t last);
 
 } // namespace tessera::ops

@@ -70,8 +70,9 @@ runtime::Stage multiply(std::span<const Tensor> weights, const Routing& routing,
             own.rows = counts.elements<std::int32_t>(unit.chip)[expert];
             if (own.rows == 0) return;
             multiply_columns(unit.scratch + begin * panel.row_bytes, panel, own,
-                             views[static_cast<std::size_t>(expert)].tiles(unit.chip), {},
-                             {out.tiles(unit.chip), begin / kTileHeight}, first, std::min(first + of_unit, columns));
+                             views[static_cast<std::size_t>(expert)].tiles(unit.chip),
+                             {.tiles = out.tiles(unit.chip), .tile_row = begin / kTileHeight}, first,
+                             std::min(first + of_unit, columns));
           }};
 }
 

@@ -1,8 +1,11 @@
 #include "tessera/ops/transformer/heads.hpp"
 
+#include <cstring>
+
 #include "tessera/base/error.hpp"
 #include "tessera/ops/exact/rows.hpp"
 #include "tessera/runtime/thread_scratch.hpp"
+#include "tessera/spec/tile.hpp"
 
 namespace tessera::ops {
 namespace {
@@ -14,15 +17,51 @@ Shape heads_shape(Rows rows, std::int64_t batch, std::int64_t length, std::int64
   return rows == Rows::POSITIONS ? Shape{batch, heads, length, head_dim} : Shape{1, length, heads, head_dim};
 }
 
+/// Copies `columns` neighbours of a row as they are stored, 16 of a face row at a time: with their shared exponent, in
+/// block formats. REQUIRES: one format; all three column numbers are multiples of 16.
+void copy_stored(const kernels::ConstTiles& from, std::int64_t row, std::int64_t column, std::int64_t columns,
+                 const kernels::Tiles& to, std::int64_t to_row) {
+  const std::int64_t bytes = tile_bytes(to.dtype);
+  const std::int64_t exponents = is_block_float(to.dtype) ? kTileElements / kFaceWidth : 0;
+  const std::int64_t group_bytes = kFaceWidth * element_bits(to.dtype) / 8;
+  for (std::int64_t i = 0; i < columns; i += kFaceWidth) {
+    const std::int64_t in = column + i;
+    const std::byte* const source =
+        from.data + tile_position(from.tile_rows, from.tile_columns, row / kTileHeight, in / kTileWidth) * bytes;
+    std::byte* const target =
+        to.data + tile_position(to.tile_rows, to.tile_columns, to_row / kTileHeight, i / kTileWidth) * bytes;
+    const std::int64_t group = tile_element(row % kTileHeight, in % kTileWidth) / kFaceWidth;
+    const std::int64_t to_group = tile_element(to_row % kTileHeight, i % kTileWidth) / kFaceWidth;
+    if (exponents > 0) target[to_group] = source[group];
+    std::memcpy(target + exponents + to_group * group_bytes, source + exponents + group * group_bytes,
+                static_cast<std::size_t>(group_bytes));
+  }
+}
+
 /// Copies heads first_head .. of the fused rows into a tensor of their own.
 runtime::Stage split(const Tensor& fused, const Tensor& part, std::int64_t first_head, Rows rows) {
   const std::int64_t head_dim = part.shape()[-1];
   const std::int64_t heads = part.shape()[1];
   const std::int64_t length = part.shape()[2];
-  return for_each_row(part, [in = fused.view(), out = part.view(), head_dim, heads, length, first_head, rows](
+  const bool stored = head_dim % kTileWidth == 0 && fused.dtype() == part.dtype();
+  if (stored && rows == Rows::POSITIONS && (length % kTileHeight == 0 || part.shape()[0] == 1)) {
+    return for_each_tile(part.spec(), [in = fused.view(), out = part.view(), heads, length, first_head,
+                                       columns = head_dim / kTileWidth](const runtime::Unit& unit, const TileAt& tile) {
+      const kernels::Tiles from = in.tiles(unit.chip);
+      const kernels::Tiles to = out.tiles(unit.chip, tile.matrix);
+      const std::int64_t row = tile.matrix / heads * (length / kTileHeight) + tile.row;
+      const std::int64_t column = (first_head + tile.matrix % heads) * columns + tile.column;
+      const std::int64_t bytes = tile_bytes(to.dtype);
+      std::memcpy(to.data + tile_position(to.tile_rows, to.tile_columns, tile.row, tile.column) * bytes,
+                  from.data + tile_position(from.tile_rows, from.tile_columns, row, column) * bytes,
+                  static_cast<std::size_t>(bytes));
+    });
+  }
+  return for_each_row(part, [in = fused.view(), out = part.view(), head_dim, heads, length, first_head, rows, stored](
                                 std::int64_t chip, std::int64_t matrix, std::int64_t row) {
     const std::int64_t head = first_head + (rows == Rows::POSITIONS ? matrix % heads : row);
     const std::int64_t token = rows == Rows::POSITIONS ? matrix / heads * length + row : matrix;
+    if (stored) return copy_stored(in.tiles(chip), token, head * head_dim, head_dim, out.tiles(chip, matrix), row);
     float* const values = runtime::thread_scratch(head_dim);
     kernels::kernels().load_row(in.tiles(chip), token, head * head_dim, head_dim, values);
     kernels::kernels().store_row(out.tiles(chip, matrix), row, values, head_dim);
