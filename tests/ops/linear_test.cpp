@@ -155,7 +155,7 @@ TEST(RowBlocks, AreAsManyForOneThreadAsForAnother) {
   EXPECT_EQ(blocks.shared_by(1).count, 13);
   EXPECT_EQ(blocks.shared_by(2).count, 14);
   EXPECT_EQ(blocks.shared_by(2).begin(14), 3136);
-  EXPECT_EQ(blocks.shared_by(16).count, 13); // fewer than threads
+  EXPECT_EQ(blocks.shared_by(16).count, 13);                                          // fewer than threads
   EXPECT_EQ(RowBlocks(100, 100000, {.least = 32, .most = 32}).shared_by(3).count, 4); // no more than tiles
 }
 
