@@ -149,6 +149,16 @@ TEST(RowBlocks, TakeAllRowsInWholeTiles) {
   }
 }
 
+TEST(RowBlocks, AreAsManyForOneThreadAsForAnother) {
+  const RowBlocks blocks(3136, 1216, {.least = 96, .most = 256});
+  EXPECT_EQ(blocks.count, 13);
+  EXPECT_EQ(blocks.shared_by(1).count, 13);
+  EXPECT_EQ(blocks.shared_by(2).count, 14);
+  EXPECT_EQ(blocks.shared_by(2).begin(14), 3136);
+  EXPECT_EQ(blocks.shared_by(16).count, 13);                                          // fewer than threads
+  EXPECT_EQ(RowBlocks(100, 100000, {.least = 32, .most = 32}).shared_by(3).count, 4); // no more than tiles
+}
+
 TEST_F(LinearTest, LofiIsNearTheExactProducts) {
   const HostTensor stored_w = rounded(random_values({1, 1, 256, 96}, 9), DataType::BFLOAT4_B);
   for (const std::int64_t rows : {1, 32, 33, 70}) {

@@ -52,7 +52,7 @@ struct Plan {
         // A cache line more than the values: rows a power of two apart would share their sets of the cache.
         window_bytes(padded_depth * element + kCacheLine),
         rows(window.output_rows()),
-        blocks(rows, window_bytes, kRowsOfBlock),
+        blocks(RowBlocks(rows, window_bytes, kRowsOfBlock).shared_by(threads)),
         columns(div_up(options.out_channels, kTileWidth)) {
     pixel_bytes = gathers ? channels.padded() * element : window_bytes;
     const std::int64_t units = threads * (gathers ? kGatheringUnits : kUnits);

@@ -35,9 +35,10 @@ runtime::Stage pack_rows(const Tensor& a, const Panel& panel) {
   });
 }
 
-// Measured on an EPYC of family 1Ah, K = 4096, of the arithmetic's peak: 96 rows at a time give 81 %, 256 rows 89 %, 512
-// rows 88 %; far more come from main memory again for each column.
+// Measured on an EPYC of family 1Ah, K = 4096, of the arithmetic's peak: 96 rows at a time give 81 %, 256 rows 89 %,
+// 512 rows 88 %; far more come from main memory again for each column.
 constexpr RowsOfBlock kRowsOfBlock{.least = 384, .most = 768};
+constexpr std::int64_t kPair = 2; ///< columns of tiles
 
 /// Blocks of rows times columns of tiles: multiply, add the bias, apply the activation, round and store.
 runtime::Stage multiply(const Tensor& weight, const LinearOptions& options, const Tensor& output,
@@ -45,15 +46,20 @@ runtime::Stage multiply(const Tensor& weight, const LinearOptions& options, cons
   const Tensor& bias = options.bias;
   const RowBlocks blocks(extents.rows, panel.row_bytes, kRowsOfBlock);
   const std::int64_t columns = output.spec().tile_columns();
-  const std::int64_t of_unit = tile_columns_of_unit(weight.spec());
-  const std::int64_t column_units = div_up(columns, of_unit);
+  // Nearly equal runs of whole pairs, whose tiles stand in turn in memory, as many for one thread as for another.
+  const std::int64_t pairs = div_up(columns, kPair);
+  const std::int64_t threads = output.device().queue().threads();
+  std::int64_t column_units = div_up(columns, tile_columns_of_unit(weight.spec()));
+  if (column_units > threads) column_units = std::min(round_up(column_units, threads), pairs);
   return {blocks.count * column_units,
           [w = weight.view(), b = bias.defined() ? bias.view() : DeviceView(), has_bias = bias.defined(),
-           activation = options.activation, out = output.view(), extents, panel, blocks, columns, of_unit,
+           activation = options.activation, out = output.view(), extents, panel, blocks, columns, pairs,
            column_units](const runtime::Unit& unit) {
             // Units that share rows follow each other: their rows are still near.
             const std::int64_t row = blocks.begin(unit.index / column_units);
-            const std::int64_t column = unit.index % column_units * of_unit;
+            const std::int64_t number = unit.index % column_units;
+            const std::int64_t first = number * pairs / column_units * kPair;
+            const std::int64_t last = std::min((number + 1) * pairs / column_units * kPair, columns);
             Extents own = extents;
             own.rows = blocks.rows_of(unit.index / column_units);
             multiply_columns(unit.scratch + row * panel.row_bytes, panel, own, w.tiles(unit.chip),
@@ -61,7 +67,7 @@ runtime::Stage multiply(const Tensor& weight, const LinearOptions& options, cons
                               .tile_row = row / kTileHeight,
                               .bias = has_bias ? b.tiles(unit.chip) : kernels::Tiles(),
                               .activation = activation},
-                             column, std::min(column + of_unit, columns));
+                             first, last);
           }};
 }
 

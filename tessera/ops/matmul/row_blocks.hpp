@@ -26,6 +26,13 @@ struct RowBlocks {
     count = std::max({wanted, div_up(rows, limits.most), std::int64_t{1}});
   }
 
+  /// The same rows in blocks as many for one thread as for another, where there are more blocks than threads.
+  RowBlocks shared_by(std::int64_t threads) const {
+    RowBlocks result = *this;
+    if (count > threads) result.count = std::min(round_up(count, threads), div_up(rows, kTileHeight));
+    return result;
+  }
+
   /// The first row of block `number`; of number `count`, the end.
   std::int64_t begin(std::int64_t number) const {
     return std::min(number * div_up(rows, kTileHeight) / count * kTileHeight, rows);
