@@ -20,8 +20,8 @@ ClassifierPlan record(const BoardSpec& board, const checkpoint::Checkpoint& chec
   const nn::ClassifierInfo& info = model->info();
   const bool images = info.input == nn::ClassifierInput::IMAGES;
   const std::int64_t tokens = images ? 0 : std::min(request.tokens, info.max_positions);
-  const std::vector<std::int64_t> extents = images ? std::vector{info.channels, info.image_size, info.image_size}
-                                                   : std::vector{nn::kTextRows, tokens};
+  const std::vector<std::int64_t> extents =
+      images ? std::vector{info.channels, info.image_size, info.image_size} : std::vector{nn::kTextRows, tokens};
   const auto forward = [&] { model->forward(model->allocate_inputs(request.items, extents)); };
   const perfmodel::Constants& constants = perfmodel::constants();
   ClassifierPlan plan{
@@ -99,11 +99,10 @@ std::string classifier_text(const ClassifierPlan& plan, const BoardSpec& board) 
     return fmt::format("{:<22} {:>12.1f} {:>12.1f}\n", name, static_cast<double>(dram) / 1e6,
                        static_cast<double>(l1) / 1e6);
   };
-  const std::string items = plan.tokens > 0
-                                ? fmt::format("texts of {} tokens", plan.tokens)
-                                : fmt::format("images of {} x {}", plan.image_size, plan.image_size);
-  std::string text = fmt::format("{} on {}, {} {} on each of {} chips\n\n", plan.family, board.name, plan.items, items,
-                                 board.chips());
+  const std::string items = plan.tokens > 0 ? fmt::format("texts of {} tokens", plan.tokens)
+                                            : fmt::format("images of {} x {}", plan.image_size, plan.image_size);
+  std::string text =
+      fmt::format("{} on {}, {} {} on each of {} chips\n\n", plan.family, board.name, plan.items, items, board.chips());
   text += fmt::format("{:<22} {:>12} {:>12}\n", "bytes of a chip", "DRAM, MB", "L1, MB");
   text += row("weights", plan.dram.weights, plan.l1.weights);
   text += row("activations, peak", plan.dram.activations, plan.l1.activations);
@@ -114,7 +113,8 @@ std::string classifier_text(const ClassifierPlan& plan, const BoardSpec& board) 
   text += fmt::format(
       "\nPredicted for the card, of {}; nothing was run on one:\n  {:<8} {:>14.1f}, half of such "
       "predictions within {:.0f} %; traced\n\n",
-      perfmodel::constants().release, plan.tokens > 0 ? "texts/s" : "images/s", items_per_s(plan, board), plan.time->error * 100);
+      perfmodel::constants().release, plan.tokens > 0 ? "texts/s" : "images/s", items_per_s(plan, board),
+      plan.time->error * 100);
   text += fmt::format("  {:<44} {:>6} {:>10} {:>12} {:>10}\n", "a batch", "ops", "ms", "bound by", "roofline");
   return text + ops_text(plan.time->step, 8);
 }

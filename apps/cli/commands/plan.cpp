@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "apps/cli/board_file.hpp"
+#include "apps/cli/classifier_plan.hpp"
 #include "apps/cli/command.hpp"
 #include "apps/cli/config_path.hpp"
 #include "apps/cli/exit_code.hpp"
@@ -14,7 +15,6 @@
 #include "apps/cli/model_options.hpp"
 #include "apps/cli/standard_streams.hpp"
 #include "apps/cli/time_plan.hpp"
-#include "apps/cli/classifier_plan.hpp"
 #include "tessera/base/error.hpp"
 #include "tessera/models/classifier.hpp"
 #include "tessera/spec/data_type.hpp"

@@ -229,9 +229,8 @@ Tensor global_avg_pool2d(const Tensor& input_tensor, const GlobalAvgPool2dOption
                          [size](std::int64_t) { return 1.0F / static_cast<float>(size); }});
   };
   launch(input_tensor.device(), program(), {{"input_tensor", input_tensor}}, {{"output", output}}, [&] {
-    return OpDetails{{{"batch_size", images}},
-                     {.vector_flops = input_tensor.shape().volume()},
-                     shared(pool_units(units))};
+    return OpDetails{
+        {{"batch_size", images}}, {.vector_flops = input_tensor.shape().volume()}, shared(pool_units(units))};
   });
   return output;
 }
