@@ -17,8 +17,9 @@ constexpr double kFullTolerance = 1e-3;
 
 class GoldenVision : public testing::TestWithParam<std::filesystem::path> {
  protected:
-  std::unique_ptr<nn::ClassifierModel> open_model(const std::string& precision, const char* board_name = "n150") {
-    return models::load_classifier(runtime::MeshDevice::open({.board = board(board_name)}),
+  std::unique_ptr<nn::ClassifierModel> open_model(const std::string& precision, const char* board_name = "n150",
+                                                  runtime::Numerics numerics = runtime::Numerics::NATIVE) {
+    return models::load_classifier(runtime::MeshDevice::open({.board = board(board_name), .numerics = numerics}),
                                    test::open_golden_vision(GetParam(), folder_.path()), {.precision = precision});
   }
   HostTensor golden(const std::string& name) const { return test::golden_tensor(GetParam(), name); }
@@ -108,6 +109,11 @@ TEST_P(GoldenVision, AccuracyCorrelatesWithTheGoldenLogits) {
   const HostTensor logits = model->forward(golden("pixel_values"), nullptr);
   const double least = model->info().family == "vit" ? 0.995 : 0.99;
   EXPECT_GE(metrics::pcc(golden("logits").data, logits.data), least);
+}
+
+TEST_P(GoldenVision, ExactNumericsCorrelateWithTheGoldenLogits) {
+  const auto model = open_model("accuracy", "n150", runtime::Numerics::EXACT);
+  EXPECT_GE(metrics::pcc(golden("logits").data, model->forward(golden("pixel_values"), nullptr).data), 0.98);
 }
 
 TEST_P(GoldenVision, AMeshGivesTheBitsOfOneChip) {

@@ -112,12 +112,18 @@ EncoderLayer Encoder::load_layer(const WeightLoader& weights, const EncoderLayer
   const std::int64_t hidden = config_.mlp_hidden;
   const RangeOfPlace heads = [this](std::int64_t place) { return heads_of(place); };
   const RangeOfPlace mlp = [this](std::int64_t place) { return mlp_of(place); };
-  return {.attention_norm = load_norm(weights, names.attention_norm),
-          .qkv = load_qkv(weights, names.qkv, formats.wqkv),
-          .output = load_row_parallel(weights, names.output, width, width, heads, formats.wo),
-          .mlp_norm = load_norm(weights, names.mlp_norm),
-          .up = load_column_parallel(weights, names.up, hidden, width, mlp, formats.ff1_3),
-          .down = load_row_parallel(weights, names.down, width, hidden, mlp, formats.ff2)};
+  EncoderLayer layer{.attention_norm = load_norm(weights, names.attention_norm),
+                     .qkv = load_qkv(weights, names.qkv, formats.wqkv),
+                     .output = load_row_parallel(weights, names.output, width, width, heads, formats.wo),
+                     .mlp_norm = load_norm(weights, names.mlp_norm),
+                     .up = load_column_parallel(weights, names.up, hidden, width, mlp, formats.ff1_3),
+                     .down = load_row_parallel(weights, names.down, width, hidden, mlp, formats.ff2),
+                     .attention_compute = formats.sdpa.prefill};
+  layer.qkv.compute = formats.li_qkv;
+  layer.output.compute = formats.li_o;
+  layer.up.compute = formats.li_ff1_3;
+  layer.down.compute = formats.li_ff2;
+  return layer;
 }
 
 Tensor Encoder::normalize(const Tensor& x, const EncoderNorm& norm) const {
@@ -125,7 +131,11 @@ Tensor Encoder::normalize(const Tensor& x, const EncoderNorm& norm) const {
 }
 
 Tensor Encoder::project(const Tensor& x, const Linear& linear, ops::Activation function) const {
-  return ops::linear(x, linear.weight, {.bias = linear.bias, .activation = function, .dtype = precision_.activation});
+  return ops::linear(x, linear.weight,
+                     {.bias = linear.bias,
+                      .activation = function,
+                      .dtype = precision_.activation,
+                      .compute_kernel_config = linear.compute.prefill});
 }
 
 Tensor Encoder::attend(const Tensor& x, const EncoderLayer& layer, std::int64_t items, const Tensor& mask) const {
@@ -134,8 +144,9 @@ Tensor Encoder::attend(const Tensor& x, const EncoderLayer& layer, std::int64_t 
                                                    {.num_heads = heads, .num_kv_heads = heads, .batch_size = items});
   const std::int64_t head_dim = config_.hidden_size / config_.heads;
   const float scale = 1.0F / std::sqrt(static_cast<float>(head_dim));
-  const Tensor attended =
-      ops::scaled_dot_product_attention(q, k, v, {.scale = scale, .attn_mask = mask, .is_causal = false});
+  const Tensor attended = ops::scaled_dot_product_attention(
+      q, k, v,
+      {.scale = scale, .attn_mask = mask, .is_causal = false, .compute_kernel_config = layer.attention_compute});
   return sum_chips(project(ops::nlp_concat_heads(attended), layer.output));
 }
 

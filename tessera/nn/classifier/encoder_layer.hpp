@@ -1,6 +1,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 
 #include "tessera/nn/linear.hpp"
@@ -43,6 +44,7 @@ struct EncoderLayer {
   EncoderNorm mlp_norm;
   Linear up;
   Linear down;
+  std::optional<ComputeConfig> attention_compute = {};
 };
 
 /// What a checkpoint calls a layer's tensors, without ".weight" and ".bias".
