@@ -196,7 +196,7 @@ TEST(Plan, PredictsAlsoWhatDoesNotFit) {
   EXPECT_GT(nlohmann::json::parse(run.output).at("decode").at("tokens_per_s_user"), 0);
 }
 
-TEST(Plan, OfImageClassifiersTellsTheirMemoryAndSpeed) {
+TEST(Plan, OfClassifiersTellsTheirMemoryAndSpeed) {
   for (const char* name : {"resnet-50", "vit-base"}) {
     const auto report = report_of(run_tessera({"plan", kConfigs + name + ".json", "--batch", "8", "--json"}));
     EXPECT_EQ(report.at("fits"), true);
@@ -206,6 +206,11 @@ TEST(Plan, OfImageClassifiersTellsTheirMemoryAndSpeed) {
     EXPECT_GT(report.at("forward").at("images_per_s"), 0);
     EXPECT_EQ(report.at("forward").at("predicted"), true);
   }
+  const auto texts = report_of(
+      run_tessera({"plan", kConfigs + "bert-base-uncased.json", "--batch", "4", "--prompt-length", "64", "--json"}));
+  EXPECT_EQ(texts.at("fits"), true);
+  EXPECT_EQ(texts.at("tokens"), 64);
+  EXPECT_GT(texts.at("forward").at("texts_per_s"), 0);
   const ProgramRun wrong = run_tessera({"plan", kConfigs + "vit-base.json", "--tp", "2", "--board", "n300"});
   EXPECT_EQ(wrong.exit_code, 2);
   EXPECT_THAT(wrong.error, HasSubstr("--tp"));

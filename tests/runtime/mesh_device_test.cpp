@@ -38,8 +38,6 @@ TEST(MeshDevice, HasTheChipsOfItsBoard) {
 }
 
 TEST(MeshDevice, RefusesWhatIsNotBuiltAndWhatIsImpossible) {
-  EXPECT_THAT([] { MeshDevice::open({.numerics = Numerics::EXACT}); },
-              ThrowsMessage<base::Unsupported>(HasSubstr("--numerics native")));
   EXPECT_THAT([] { MeshDevice::open({.threads = -1}); },
               ThrowsMessage<base::InvalidArgument>(HasSubstr("received -1")));
   const auto device = MeshDevice::open({.mode = RunMode::RECORD});
