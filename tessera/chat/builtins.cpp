@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cctype>
 #include <cmath>
+#include <string_view>
+#include <vector>
 
 #include "tessera/base/error.hpp"
 #include "tessera/chat/program.hpp"
@@ -12,6 +14,8 @@
 
 namespace tessera::chat {
 namespace {
+
+constexpr std::size_t kAnyNumber = 1000;
 
 Value trim(const Value& value, const Arguments& arguments) {
   const Value characters = arguments.get(0, "chars", nullptr);
@@ -21,6 +25,8 @@ Value length(const Value& value, const Arguments&) {
   return length_of(value);
 }
 Value to_json(const Value& value, const Arguments& arguments) {
+  base::require<base::Unsupported>(!arguments.get(0, "ensure_ascii", false).truth(),
+                                   "[chat template] tojson(ensure_ascii=true) is not built yet");
   const Value indent = arguments.get(1, "indent", nullptr);
   return value.json(indent.is_none() ? -1 : static_cast<int>(indent.integer()));
 }
@@ -158,41 +164,47 @@ Value map(const Value& value, const Arguments& arguments) {
   return results;
 }
 
+/// A filter, and the arguments that it takes: so many without a name, and these names.
 struct NamedFilter {
   const char* name;
   Filter filter;
+  std::size_t most = 0;
+  std::vector<std::string_view> names = {};
 };
-constexpr NamedFilter kFilters[] = {
-    {"abs", absolute},
-    {"capitalize", capitalize},
-    {"count", length},
-    {"d", fallback},
-    {"default", fallback},
-    {"dictsort", sorted_pairs},
-    {"first", first},
-    {"indent", indent},
-    {"int", to_integer},
-    {"items", pairs},
-    {"join", join},
-    {"last", last},
-    {"length", length},
-    {"list", to_list},
-    {"lower", lower},
-    {"map", map},
-    {"reject", select<false, false>},
-    {"rejectattr", select<false, true>},
-    {"replace", replace},
-    {"reverse", reverse},
-    {"safe", to_text},
-    {"select", select<true, false>},
-    {"selectattr", select<true, true>},
-    {"string", to_text},
-    {"title", title},
-    {"tojson", to_json},
-    {"trim", trim},
-    {"unique", unique},
-    {"upper", upper},
-};
+const std::vector<NamedFilter>& filters() {
+  static const std::vector<NamedFilter> all = {
+      {"abs", absolute},
+      {"capitalize", capitalize},
+      {"count", length},
+      {"d", fallback, 2, {"default_value", "boolean"}},
+      {"default", fallback, 2, {"default_value", "boolean"}},
+      {"dictsort", sorted_pairs},
+      {"first", first},
+      {"indent", indent, 2, {"width", "first"}},
+      {"int", to_integer, 1, {"default"}},
+      {"items", pairs},
+      {"join", join, 1, {"d"}},
+      {"last", last},
+      {"length", length},
+      {"list", to_list},
+      {"lower", lower},
+      {"map", map, kAnyNumber, {"attribute", "default"}},
+      {"reject", select<false, false>, kAnyNumber},
+      {"rejectattr", select<false, true>, kAnyNumber},
+      {"replace", replace, 2, {"old", "new"}},
+      {"reverse", reverse},
+      {"safe", to_text},
+      {"select", select<true, false>, kAnyNumber},
+      {"selectattr", select<true, true>, kAnyNumber},
+      {"string", to_text},
+      {"title", title},
+      {"tojson", to_json, 2, {"ensure_ascii", "indent"}},
+      {"trim", trim, 1, {"chars"}},
+      {"unique", unique},
+      {"upper", upper},
+  };
+  return all;
+}
 
 Value first_argument(const Arguments& arguments) {
   return arguments.get(0, "", nullptr);
@@ -239,10 +251,23 @@ std::string place(int line) {
 } // namespace
 
 Filter find_filter(const std::string& name, int line) {
-  for (const auto& [known, filter] : kFilters) {
-    if (name == known) return filter;
+  for (const NamedFilter& known : filters()) {
+    if (name == known.name) return known.filter;
   }
   throw base::Unsupported(fmt::format("[chat template] {}the filter {} is not built yet", place(line), name));
+}
+
+void require_arguments(const std::string& filter, int line, std::size_t positional,
+                       std::span<const std::string> named) {
+  const auto known = std::ranges::find(filters(), filter, &NamedFilter::name);
+  base::require<base::Unsupported>(positional <= known->most,
+                                   "[chat template] {}the filter {} takes at most {} arguments here; received {}",
+                                   place(line), filter, known->most, positional);
+  for (const std::string& name : named) {
+    base::require<base::Unsupported>(std::ranges::find(known->names, name) != known->names.end(),
+                                     "[chat template] {}the argument {} of the filter {} is not built yet", place(line),
+                                     name, filter);
+  }
 }
 
 Test find_test(const std::string& name, int line) {

@@ -321,9 +321,11 @@ Expression parse_filters_and_tests(TokenReader& tokens, Expression value) {
   while (true) {
     const int line = tokens.line();
     if (tokens.take_operator("|")) {
-      const Filter filter = find_filter(tokens.expect_any_name(), line);
+      const std::string name = tokens.expect_any_name();
+      const Filter filter = find_filter(name, line);
       ParsedArguments arguments;
       if (tokens.take_operator("(")) arguments = parse_arguments(tokens);
+      require_arguments(name, line, arguments.positional.size(), arguments.names());
       value = [value, filter, arguments](Scope& scope) { return filter(value(scope), arguments.evaluate(scope)); };
     } else if (tokens.take_name("is")) {
       const bool wanted = !tokens.take_name("not");
@@ -390,6 +392,11 @@ Arguments ParsedArguments::evaluate(Scope& scope) const {
   for (const Expression& expression : positional) arguments.positional.push_back(expression(scope));
   for (const auto& [name, expression] : named) arguments.named.emplace_back(name, expression(scope));
   return arguments;
+}
+std::vector<std::string> ParsedArguments::names() const {
+  std::vector<std::string> result;
+  for (const auto& [name, value] : named) result.push_back(name);
+  return result;
 }
 
 ParsedArguments parse_arguments(TokenReader& tokens) {

@@ -44,6 +44,8 @@ struct ParsedArguments {
   std::vector<std::pair<std::string, Expression>> named;
 
   Arguments evaluate(Scope& scope) const;
+  /// Of `named`.
+  std::vector<std::string> names() const;
 };
 ParsedArguments parse_arguments(TokenReader& tokens);
 

@@ -3,6 +3,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <span>
 #include <string>
 
 #include "tessera/chat/value.hpp"
@@ -37,6 +38,8 @@ using Filter = Value (*)(const Value& value, const Arguments& arguments);
 using Test = bool (*)(const Value& value, const Arguments& arguments);
 Filter find_filter(const std::string& name, int line);
 Test find_test(const std::string& name, int line);
+/// Throws Unsupported for arguments that a filter takes in Jinja but not here.
+void require_arguments(const std::string& filter, int line, std::size_t positional, std::span<const std::string> named);
 
 /// value.name: a method of strings, lists and dicts, or a dict's entry; value[key]: an entry, else as value.name.
 Value attribute(const Value& value, const std::string& name);

@@ -118,6 +118,12 @@ TEST(Template, RefusesWithTheTemplatesWords) {
 TEST(Template, NamesWhatIsNotBuilt) {
   const auto rendering = [](const char* source) { return [source] { render(source); }; };
   EXPECT_THAT(rendering("\n{% include 'x' %}"), ThrowsMessage<base::Unsupported>(HasSubstr("line 2: the tag include")));
+  EXPECT_THAT(rendering("{{ 'aaa' | replace('a', 'b', 1) }}"),
+              ThrowsMessage<base::Unsupported>(HasSubstr("the filter replace takes at most 2 arguments")));
+  EXPECT_THAT(rendering("{{ [] | join(', ', attribute='name') }}"),
+              ThrowsMessage<base::Unsupported>(HasSubstr("the argument attribute of the filter join")));
+  EXPECT_THAT(rendering("{{ {} | tojson(separators=[',', ':']) }}"),
+              ThrowsMessage<base::Unsupported>(HasSubstr("the argument separators of the filter tojson")));
   EXPECT_THAT(rendering("{{ 1 | wordwrap }}"), ThrowsMessage<base::Unsupported>(HasSubstr("the filter wordwrap")));
   EXPECT_THAT(rendering("{{ 1 is sameas(1) }}"), ThrowsMessage<base::Unsupported>(HasSubstr("the test sameas")));
   EXPECT_THAT(rendering("{{ 'a'.zfill(3) }}"),
