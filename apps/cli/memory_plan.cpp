@@ -1,5 +1,7 @@
 #include "apps/cli/memory_plan.hpp"
 
+#include <vector>
+
 #include "tessera/base/error.hpp"
 #include "tessera/bringup/predicted_speed.hpp"
 
@@ -31,6 +33,15 @@ MemoryPlan record(const BoardSpec& mesh, const models::Parallelism& parallelism,
                                    .layers = request.layers});
   const nn::CausalLMInfo& info = model->info();
   const std::int64_t length = request.prompt_length > 0 ? request.prompt_length : info.context;
+  std::shared_ptr<const MemoryMap> map;
+  if (request.memory_map) {
+    MemoryWatch watch(*device);
+    watch.begin("prefill");
+    model->forward_prefill(0, std::vector<std::int32_t>(static_cast<std::size_t>(length)), nn::LogitsRows::LAST);
+    watch.begin("decode");
+    model->decode_step(request.users);
+    map = std::make_shared<const MemoryMap>(watch.map());
+  }
   auto time = bringup::predict_speed(*model, length, request.users, copies, perfmodel::constants());
   const runtime::Trace trace(device, 0, [&] { model->decode_step(request.users); });
   return {.family = info.family,
@@ -38,7 +49,8 @@ MemoryPlan record(const BoardSpec& mesh, const models::Parallelism& parallelism,
           .prompt_length = length,
           .dram = use_of(device->allocator(BufferType::DRAM)),
           .l1 = use_of(device->allocator(BufferType::L1)),
-          .time = time ? std::make_shared<const bringup::PredictedSpeed>(*std::move(time)) : nullptr};
+          .time = time ? std::make_shared<const bringup::PredictedSpeed>(*std::move(time)) : nullptr,
+          .map = std::move(map)};
 }
 
 /// The same chips with room for everything, to learn what a model that does not fit would need.

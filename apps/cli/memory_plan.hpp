@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 
+#include "apps/cli/memory_map.hpp"
 #include "tessera/checkpoint/checkpoint.hpp"
 #include "tessera/models/parallelism.hpp"
 
@@ -21,6 +22,7 @@ struct PlanRequest {
   std::int64_t context = 0;       ///< as LoadOptions::context
   std::int64_t prompt_length = 0; ///< of the prefill; 0: the whole context
   std::int64_t layers = 0;        ///< as LoadOptions::layers
+  bool memory_map = false;        ///< also what lies where over time
 };
 
 /// Use of one memory of one chip, in bytes with all padding: the peak over loading, a prefill and a traced decode step.
@@ -43,7 +45,8 @@ struct MemoryPlan {
   MemoryUse dram; ///< what is needed, even when it does not fit
   MemoryUse l1;
   std::shared_ptr<const bringup::PredictedSpeed>
-      time; ///< as if it fitted; null where nothing is known of the architecture
+      time;                             ///< as if it fitted; null where nothing is known of the architecture
+  std::shared_ptr<const MemoryMap> map; ///< as if it fitted; null unless it was asked for
 };
 
 /// How a board is shared out for a model, and what that comes to on each chip.

@@ -1,6 +1,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
+#include "tessera/base/file.hpp"
+#include "tests/base/temporary_folder.hpp"
 #include "tests/cli/tiny_folder.hpp"
 
 namespace tessera::test {
@@ -194,6 +198,37 @@ TEST(Plan, PredictsAlsoWhatDoesNotFit) {
   const ProgramRun run = plan({"--precision", "bf16", "--json"});
   EXPECT_EQ(run.exit_code, 1);
   EXPECT_GT(nlohmann::json::parse(run.output).at("decode").at("tokens_per_s_user"), 0);
+}
+
+TEST(Plan, MapsMemoryOverTime) {
+  const TemporaryFolder folder;
+  const std::string picture = (folder.path() / "map.svg").string();
+  const std::vector<std::string> arguments{
+      "plan", kConfigs + "llama-3.2-1b.json", "--prompt-length", "128", "--layers", "2", "--memory-map", picture};
+  const ProgramRun run = run_tessera(arguments);
+  EXPECT_EQ(run.exit_code, 0) << run.error;
+  for (const char* part :
+       {"over time", "prefill", "decode", "held at the peak of DRAM", "held at the peak of L1", "layers.*."})
+    EXPECT_THAT(run.output, HasSubstr(part));
+  const std::string svg = base::read_file(picture, 10 << 20);
+  EXPECT_THAT(svg, HasSubstr("DRAM of a chip"));
+  EXPECT_THAT(svg, HasSubstr("</svg>"));
+
+  std::vector<std::string> as_json = arguments;
+  as_json.insert(as_json.end(), {"--json"});
+  const auto map = report_of(run_tessera(as_json)).at("memory_map");
+  ASSERT_EQ(map.at("phases").size(), 2U);
+  for (const char* memory : {"dram", "l1"}) {
+    const auto& history = map.at(memory);
+    const auto used = history.at("used_bytes").get<std::vector<std::int64_t>>();
+    EXPECT_EQ(*std::max_element(used.begin(), used.end()), history.at("peak_bytes")) << memory;
+    std::int64_t held = 0;
+    for (const auto& [name, bytes] : history.at("held_bytes").items()) held += bytes.get<std::int64_t>();
+    EXPECT_EQ(held, history.at("peak_bytes")) << memory;
+  }
+  const ProgramRun many = run_tessera({"plan", kConfigs + "llama-3.2-1b.json", "--board", "all", "--memory-map"});
+  EXPECT_EQ(many.exit_code, 2);
+  EXPECT_THAT(many.error, HasSubstr("--memory-map is of one board"));
 }
 
 TEST(Plan, OfClassifiersTellsTheirMemoryAndSpeed) {

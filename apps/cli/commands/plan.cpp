@@ -16,6 +16,7 @@
 #include "apps/cli/standard_streams.hpp"
 #include "apps/cli/time_plan.hpp"
 #include "tessera/base/error.hpp"
+#include "tessera/base/file.hpp"
 #include "tessera/models/classifier.hpp"
 #include "tessera/spec/data_type.hpp"
 #include "tessera/spec/tile.hpp"
@@ -28,6 +29,8 @@ struct Options {
   std::string config;
   PlanRequest request{.users = 1};
   JsonOutput json;
+  CLI::Option* memory_map = nullptr;
+  std::string memory_map_file;
 };
 
 /// A board and what came of the model on it.
@@ -118,6 +121,7 @@ nlohmann::json report_of(const Options& options, const Answer& answer) {
     report["decode"] = decode_json(*plan.time);
   }
   report["explanation"] = plan.fits ? nlohmann::json(nullptr) : nlohmann::json(plan.explanation);
+  if (plan.map) report["memory_map"] = memory_map_json(*plan.map);
   if (!plan.fits) report["smaller_sizes_that_fit"] = answer.smaller;
   return report;
 }
@@ -158,6 +162,7 @@ std::string table_of(const Options& options, const Answer& answer) {
   text += row("together, peak", plan.dram.peak, plan.l1.peak);
   text += row("capacity", plan.dram.capacity, plan.l1.capacity);
   text += "\n" + verdict_of(answer) + capacity_line(answer.board);
+  if (plan.map) text += memory_map_text(*plan.map);
   if (!plan.time) return text;
   return text + (plan.fits ? "\n" : "\nWith room for it:\n") + time_text(*plan.time);
 }
@@ -184,6 +189,7 @@ std::string overview_of(const Options& options, const std::vector<Answer>& answe
 int run_classifier(const Options& options, const checkpoint::Checkpoint& checkpoint) {
   base::require(!options.model.dp && options.model.tp.empty() && options.request.layers == 0,
                 "[plan] classifiers lie on each chip in whole; received --dp, --tp or --layers; leave them out");
+  base::require(!options.request.memory_map, "[plan] --memory-map is of language models; received a classifier");
   const bool all = options.model.board == "all";
   std::vector<BoardSpec> asked(boards().begin(), boards().end());
   if (!all) asked = {find_board(options.model.board)};
@@ -209,6 +215,9 @@ int run_classifier(const Options& options, const checkpoint::Checkpoint& checkpo
 int run(Options& options) {
   options.request.context = options.model.context;
   options.request.precision = options.model.precision;
+  options.request.memory_map = options.memory_map->count() > 0;
+  base::require(!options.request.memory_map || options.model.board != "all",
+                "[plan] --memory-map is of one board; received --board all; name one");
   base::require(options.request.prompt_length >= 0,
                 "[plan] --prompt-length must be 0 (the whole context) or more; received {}",
                 options.request.prompt_length);
@@ -226,6 +235,12 @@ int run(Options& options) {
   }
   nlohmann::json reports = nlohmann::json::array();
   for (const Answer& answer : answers) reports.push_back(report_of(options, answer));
+  if (!options.memory_map_file.empty()) {
+    const Answer& answer = answers.front();
+    const std::string title =
+        fmt::format("{} on {}, precision {}", options.config, answer.board.name, options.model.precision);
+    base::write_file_atomically(options.memory_map_file, memory_map_svg(*answer.plan.memory.map, title));
+  }
   options.json.write(all ? nlohmann::json{{"boards", reports}} : reports.front());
   if (!options.json.on_standard_output())
     write_standard_output(all ? overview_of(options, answers) : table_of(options, answers.front()));
@@ -246,7 +261,8 @@ Command plan_command() {
               "Examples:\n"
               "  tessera plan configs/llama-3.1-8b.json --board n150 --precision bfp8 --batch 32 --context 512\n"
               "  tessera plan llama-3.1-70b --board all --precision bfp8\n"
-              "  tessera plan llama-3.2-1b --precision bf16 --json plan.json",
+              "  tessera plan llama-3.2-1b --precision bf16 --json plan.json\n"
+              "  tessera plan llama-3.2-1b --prompt-length 128 --memory-map map.svg",
           .add = [](CLI::App& app) -> std::function<int()> {
             auto options = std::make_shared<Options>();
             app.add_option("CONFIG_OR_CHECKPOINT", options->config,
@@ -260,6 +276,11 @@ Command plan_command() {
                 ->capture_default_str();
             app.add_option("--layers", options->request.layers, "Only the first so many layers; 0: all")
                 ->capture_default_str();
+            options->memory_map =
+                app.add_option("--memory-map", options->memory_map_file,
+                               "What lies in DRAM and L1 over a prefill and a decode step; drawn into FILE")
+                    ->expected(0, 1)
+                    ->type_name("[FILE.svg]");
             options->model.add(app);
             options->json.add(app, "The plan");
             return [options] { return run(*options); };

@@ -1,0 +1,66 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "tessera/runtime/mesh_device.hpp"
+#include "tessera/runtime/observer.hpp"
+
+namespace tessera::cli {
+
+/// What one memory of a chip held after each op of a recorded run, by what it is used for.
+struct MemoryHistory {
+  using ByKind = std::array<std::int64_t, runtime::kMemoryKinds>;
+  std::vector<ByKind> used;                 ///< bytes over all banks, with padding; [ops]
+  std::map<std::string, std::int64_t> held; ///< at the peak: bytes of each tensor, those of all layers together
+  std::int64_t peak = 0;
+  std::size_t peak_op = 0;
+  std::int64_t capacity = 0;
+};
+
+/// DRAM and L1 of a chip over time: a prefill, then a decode step.
+struct MemoryMap {
+  struct Op {
+    std::string name;
+    std::string scope;
+  };
+  struct Phase {
+    std::string name;
+    std::size_t first_op = 0;
+  };
+  std::vector<Op> ops;
+  std::vector<Phase> phases;
+  MemoryHistory dram;
+  MemoryHistory l1;
+};
+
+/// Watches a device in record mode while it lives.
+class MemoryWatch : public runtime::QueueObserver {
+ public:
+  explicit MemoryWatch(runtime::MeshDevice& device);
+  ~MemoryWatch() override;
+  MemoryWatch(const MemoryWatch&) = delete;
+  MemoryWatch& operator=(const MemoryWatch&) = delete;
+
+  /// What follows belongs to this phase.
+  void begin(std::string phase);
+  void after(runtime::MeshDevice& device, const OpRecord& record, const runtime::ProgramRun& run) override;
+  const MemoryMap& map() const { return map_; }
+
+ private:
+  runtime::MeshDevice& device_;
+  MemoryMap map_;
+};
+
+/// Peaks of each phase, where they stand, and what lies in memory at the highest.
+std::string memory_map_text(const MemoryMap& map);
+/// {"phases": [...], "dram": {"peak_bytes", "peak_op", "held", "used_bytes": [...]}, "l1": {...}}.
+nlohmann::json memory_map_json(const MemoryMap& map);
+/// Both memories as stacked areas over the ops; readable in light and dark.
+std::string memory_map_svg(const MemoryMap& map, const std::string& title);
+
+} // namespace tessera::cli
