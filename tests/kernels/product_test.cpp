@@ -86,7 +86,7 @@ TEST_F(Product, PackedTileIsPackedRows) {
       fill(matrix);
       for (const std::int64_t rows : {1, 16, 17, 32}) {
         for (const std::int64_t count : {2, 16, 30, 32}) {
-          const std::int64_t stride = count * tested->packed_bytes + 6;
+          const std::int64_t stride = (count + 3) * tested->packed_bytes;
           std::vector<std::byte> expected(static_cast<std::size_t>(rows * stride + 8), std::byte{0xEE});
           std::vector<std::byte> actual = expected;
           std::vector<float> tile(kTileElements);

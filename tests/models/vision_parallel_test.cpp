@@ -81,7 +81,8 @@ TEST_F(ParallelVit, EachChipHoldsItsPartOfTheLayers) {
   const auto checkpoint = write();
   const auto shapes_of = [&](std::int64_t chips) {
     std::vector<Shape> shapes;
-    for (const nn::Tensor& weight : load(checkpoint, 1, chips)->weights()) shapes.push_back(weight.shape());
+    const auto model = load(checkpoint, 1, chips);
+    for (const nn::Tensor& weight : model->weights()) shapes.push_back(weight.shape());
     return shapes;
   };
   using testing::Contains;
