@@ -178,7 +178,7 @@ struct Kernels {
   /// Packs a row of activations for matmul_bf16_tile_columns. REQUIRES: the values are bfloat16 values; count is even.
   void (*pack_bf16)(const float* x, std::int64_t count, std::byte* out) noexcept;
   /// The same for the first `rows` rows and `count` columns of a tile, `stride` bytes from row to row. REQUIRES: a
-  /// format that widens to bfloat16, any but FLOAT32; rows and count <= 32; stride is a multiple of packed_bytes.
+  /// format that widens to bfloat16, any but FLOAT32; rows and count <= 32.
   void (*pack_bf16_tile)(const ConstTiles& tiles, std::int64_t tile_row, std::int64_t tile_column, std::int64_t rows,
                          std::int64_t count, std::byte* out, std::int64_t stride) noexcept;
   /// As matmul_tile_column for packed activations, `a_stride` bytes from row to row, and for `columns` columns of tiles
