@@ -101,14 +101,17 @@ TEST_F(Texts, ClassifyOnTheReferenceGivesTheSameClass) {
 TEST_F(Texts, ProblemsSayWhatTheNumbersAre) {
   write_model({{"problem_type", "multi_label_classification"}});
   const std::vector<float> logits = logits_of(write_inputs({1, 3}, {{"input_ids", {2, 6, 3}}}));
-  for (const auto& row :
-       report_of(classify({"--text", "film", "--precision", "full", "--json"}))["texts"][0]["classes"]) {
+  const auto classes = [&] {
+    return report_of(classify({"--text", "film", "--precision", "full", "--json"})).at("texts").at(0).at("classes");
+  };
+  const nlohmann::json labels = classes();
+  for (const auto& row : labels) {
     const double logit = logits[row["class"].get<std::size_t>()];
     EXPECT_NEAR(row["probability"].get<double>(), 1.0 / (1.0 + std::exp(-logit)), 1e-6);
   }
   write_model({{"problem_type", "regression"}});
-  for (const auto& row :
-       report_of(classify({"--text", "film", "--precision", "full", "--json"}))["texts"][0]["classes"])
+  const nlohmann::json numbers = classes();
+  for (const auto& row : numbers)
     EXPECT_NEAR(row["value"].get<double>(), logits[row["class"].get<std::size_t>()], 1e-6);
 }
 
