@@ -333,6 +333,16 @@ TEST(ExactDevice, SumsOverChipsRoundAtEachHop) {
   EXPECT_NEAR(y.data[0], 8.0F * 1.0078125F, 0.07F);
 }
 
+TEST(Decompositions, LoopsAreNoDeeperThanAReferenceCanTell) {
+  KernelBuilder k({});
+  EXPECT_INVALID(k.loop(2,
+                        [&](const auto&) {
+                          k.loop(2,
+                                 [&](const auto&) { k.loop(2, [&](const auto&) { k.loop(2, [](const auto&) {}); }); });
+                        }),
+                 "at most 3 loops");
+}
+
 TEST(Decompositions, AnOpWithoutOneIsRefused) {
   const auto device = runtime::MeshDevice::open({.mode = runtime::RunMode::RECORD});
   const Tensor x = Tensor::allocate(*device, {{32, 32}, DataType::BFLOAT16, Layout::TILE, kDramInterleaved}, "x");

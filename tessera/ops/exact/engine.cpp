@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <span>
 
-#include "tessera/base/error.hpp"
 #include "tessera/kernels/kernels.hpp"
 #include "tessera/numerics/bfloat16.hpp"
 #include "tessera/numerics/packer.hpp"
@@ -284,6 +283,7 @@ class Engine {
     if (step.accumulate) kernels::kernels().l1_accumulate(to.dtype, out, rows_ * kTileWidth, stored(step.a));
     if (is_output) io_.write(work_, number(step.a), as_floats(out));
   }
+
   const Decomposition& kernel_;
   const ExactWork& work_;
   const TileIo& io_;

@@ -1,9 +1,9 @@
 #pragma once
 
-#include <initializer_list>
 #include <string>
 #include <utility>
 
+#include "tessera/base/error.hpp"
 #include "tessera/spec/decomposition.hpp"
 
 namespace tessera::ops {
@@ -41,7 +41,6 @@ class TilesAt {
  public:
   explicit TilesAt(std::int32_t number) : number_(number) {}
   TileReference operator[](const TileNumber& tile) const { return tile.of(number_); }
-  std::int32_t number() const { return number_; }
 
  private:
   std::int32_t number_;
@@ -77,9 +76,11 @@ class KernelBuilder {
     return result_.compute.fp32_dest_acc_en ? DataType::FLOAT32 : DataType::BFLOAT16;
   }
 
-  /// body(turn) is called once.
+  /// body(turn) is called once. Throws InvalidArgument for loops deeper than kMostLoops.
   template <typename Body>
   void loop(std::int64_t count, Body&& body) {
+    base::require(depth_ < kMostLoops,
+                  "[kernel builder] at most {} loops inside each other are required; received one more", kMostLoops);
     step({.instruction = TileInstruction::LOOP, .count = count});
     body(TileNumber::turn_of(depth_++));
     --depth_;
