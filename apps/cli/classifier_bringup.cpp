@@ -105,7 +105,8 @@ bringup::Report bringup_classifier(const ClassifierBringupOptions& options, cons
                                    .reference = *reference,
                                    .items = std::move(items.inputs),
                                    .labels = std::move(items.labels),
-                                   .source = items.source};
+                                   .source = items.source,
+                                   .devices = {&opened.model->device()}};
   for (const auto& [name, execution] :
        {std::pair{"traced", nn::Execution{.trace = true, .two_queues = false}},
         std::pair{"two queues", nn::Execution{.trace = false, .two_queues = true}},

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <optional>
 
+#include "tessera/bringup/l1_watch.hpp"
 #include "tessera/bringup/thresholds.hpp"
 
 namespace tessera::bringup {
@@ -48,6 +49,11 @@ std::string suspects_of(std::string_view module) {
 
 std::string advice_for(const Row& row, std::string_view precision) {
   if (row.passed) return "";
+  const auto l1 = std::ranges::find(row.figures, kL1Figure, &Figure::name);
+  if (l1 != row.figures.end() && !l1->holds()) {
+    return "L1 is too small for an op's circular buffers beside the tensors there: smaller formats (--precision bfp8), "
+           "fewer users, or more chips (--tp)";
+  }
   const auto pcc = figure_of(row, "pcc");
   const auto max_abs = figure_of(row, "max_abs_error");
   const auto relative = figure_of(row, "relative_frobenius_error");

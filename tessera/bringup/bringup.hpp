@@ -14,6 +14,7 @@
 #include "tessera/bringup/report.hpp"
 #include "tessera/bringup/thresholds.hpp"
 #include "tessera/nn/causal_lm.hpp"
+#include "tessera/runtime/mesh_device.hpp"
 
 namespace tessera::bringup {
 
@@ -39,6 +40,8 @@ struct Inputs {
   std::vector<nn::TensorExpectation> expected_tensors{};
   /// Ids as text, where there is a tokenizer; without one the report shows ids and says so.
   std::function<std::string(std::span<const std::int32_t>)> decode_text{};
+  /// Of `device`: module stages say whether each module fits L1. Empty: they do not.
+  std::vector<runtime::MeshDevice*> devices{};
   /// For the stages data-parallel and tensor-parallel; without any of its kind a stage is skipped.
   std::vector<ParallelForm> parallel_forms{};
   /// The model's predicted speed on its board after a prompt of so many tokens; null: the stage performance measures

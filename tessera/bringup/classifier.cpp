@@ -10,6 +10,7 @@
 
 #include "tessera/base/error.hpp"
 #include "tessera/bringup/judge.hpp"
+#include "tessera/bringup/l1_watch.hpp"
 #include "tessera/bringup/report_files.hpp"
 #include "tessera/bringup/stage.hpp"
 #include "tessera/metrics/logits.hpp"
@@ -80,8 +81,10 @@ class ClassifierRun {
       const HostTensor& input = piece != pieces.end() ? piece->second : reference_features().at(module.input);
       const HostTensor expected = module.is_block ? reference_features().at(module.name)
                                                   : inputs_.reference.run_module(module.name, input, few_);
+      const L1Watch l1(inputs_.devices);
       rows.push_back(judge_tensor(module.name, expected, inputs_.device.run_module(module.name, input, few_),
                                   blocks ? limits_.layer_pcc : limits_.module_pcc));
+      l1.judge(rows.back());
       advise(rows.back());
       if (!module.is_block) pieces.insert_or_assign(module.name, expected);
     }

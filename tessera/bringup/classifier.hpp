@@ -28,6 +28,7 @@ struct ClassifierInputs {
   std::vector<std::int64_t> labels{}; ///< of the items, where they are known: accuracy is reported too
   std::string source{};               ///< of the items, for the report
   std::vector<ClassifierForm> forms{};
+  std::vector<runtime::MeshDevice*> devices{}; ///< of `device`: the module stages say whether each fits L1
 };
 
 struct ClassifierOptions {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "tessera/bringup/l1_watch.hpp"
 #include "tessera/bringup/report.hpp"
 
 namespace tessera::bringup {
@@ -13,6 +14,7 @@ std::string title(const std::string& figure) {
   if (figure == "max_abs_error") return "max abs";
   if (figure == "relative_frobenius_error") return "rel. Frob.";
   if (figure == "kl_divergence") return "KL";
+  if (figure == kL1Figure) return "L1";
   return figure;
 }
 
@@ -20,6 +22,7 @@ std::string number(const std::string& figure, double value) {
   if (!std::isfinite(value)) return fmt::format("{}", value);
   if (figure.starts_with("pcc")) return fmt::format("{:.6f}", value);
   if (figure == "top1" || figure == "top5") return fmt::format("{:.2f} %", 100.0 * value);
+  if (figure == kL1Figure) return fmt::format("{:.0f} KB", value / 1e3);
   if (value == std::floor(value) && std::abs(value) < 1e6) return fmt::format("{}", value);
   return fmt::format("{:.3g}", value);
 }
@@ -38,7 +41,7 @@ std::vector<std::string> columns_of(const StageResult& stage) {
 std::string limits_of(const Row& row) {
   std::string text;
   for (const Figure& figure : row.figures) {
-    if (!figure.bound) continue;
+    if (!figure.bound || figure.name == kL1Figure) continue; // the verdict on L1 is in its cell
     const char* sign = figure.bound->kind == Bound::Kind::AT_LEAST ? ">=" : "<=";
     text += fmt::format("{}{} {} {:.{}g}", text.empty() ? "" : ", ", title(figure.name), sign, figure.bound->limit,
                         figure.name.starts_with("pcc") ? 6 : 3);
@@ -49,7 +52,8 @@ std::string limits_of(const Row& row) {
 std::string cell(const Row& row, const std::string& column) {
   const auto figure =
       std::find_if(row.figures.begin(), row.figures.end(), [&](const Figure& f) { return f.name == column; });
-  return figure == row.figures.end() ? "" : number(column, figure->value);
+  if (figure == row.figures.end()) return "";
+  return (column == kL1Figure ? (figure->holds() ? "fits, " : "too full, ") : "") + number(column, figure->value);
 }
 
 std::string rows_of(const StageResult& stage) {

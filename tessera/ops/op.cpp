@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "tessera/base/error.hpp"
+#include "tessera/perfmodel/circular_buffers.hpp"
 #include "tessera/spec/tile.hpp"
 
 namespace tessera::ops {
@@ -56,6 +57,50 @@ std::uint64_t program_key(std::string_view name, Operands inputs, Operands outpu
     }
   }
   return key;
+}
+
+namespace {
+
+/// What lies in L1, from the bottom up.
+std::string l1_map(std::span<const perfmodel::CircularBuffer> buffers, const runtime::BankAllocator& l1) {
+  constexpr std::size_t kMostTensors = 8;
+  std::string map = fmt::format("circular buffers from {}", l1.layout().begin);
+  for (const perfmodel::CircularBuffer& buffer : buffers) map += fmt::format(" | {}", perfmodel::to_string(buffer));
+  map += "; tensors";
+  std::size_t shown = 0;
+  for (const auto& [address, tensor] : l1.allocations()) {
+    if (++shown > kMostTensors) return fmt::format("{} | {} more above", map, l1.allocations().size() - kMostTensors);
+    map += fmt::format(" | {}: {} bytes at {}", tensor.label.name, tensor.bytes_per_bank, address);
+  }
+  return map + fmt::format(" | end of L1 at {}", l1.layout().end);
+}
+
+} // namespace
+
+void require_l1(runtime::MeshDevice& device, const runtime::Program& program, const std::function<OpRecord()>& record) {
+  const runtime::BankAllocator& l1 = device.allocator(BufferType::L1);
+  const auto buffers = [&] {
+    OpRecord of_program = record();
+    of_program.name = program.name;
+    return perfmodel::circular_buffers(of_program, device.board().arch);
+  };
+  auto& known = device.circular_buffer_bytes();
+  auto bytes = known.find(program.key);
+  if (bytes == known.end()) bytes = known.emplace(program.key, perfmodel::l1_bytes(buffers())).first;
+  const std::int64_t room = l1.layout().end - l1.layout().begin;
+  const runtime::MeshDevice::L1Fill fill = device.fill_l1(bytes->second, program);
+  if (fill.bytes() <= room) return;
+  throw base::OutOfMemory(fmt::format(
+      "[{}] the circular buffers of a core must end below the tensors in its L1; they take {} bytes, up to {}, and {}; "
+      "in L1: {}; {}",
+      place_of(program), bytes->second, l1.layout().begin + bytes->second,
+      fill.tensor_bytes == 0 ? fmt::format("L1 ends at {}", l1.layout().end)
+                             : fmt::format("the lowest tensor lies at {}", l1.layout().end - fill.tensor_bytes),
+      l1_map(buffers(), l1),
+      fill.tensor_bytes == 0
+          ? "take a smaller format (bfloat8_b), or fewer rows at a time"
+          : "free tensors that are not needed any more, put them into DRAM (memory_config), shard them over more "
+            "cores, or take a smaller format (bfloat8_b)"));
 }
 
 void require_own_memory(std::string_view op, Operands outputs) {

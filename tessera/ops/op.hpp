@@ -41,6 +41,11 @@ std::uint64_t program_key(std::string_view name, Operands inputs, Operands outpu
 /// Throws InvalidArgument for an output whose host memory other chips or devices read.
 void require_own_memory(std::string_view op, Operands outputs);
 
+/// Holds a program's circular buffers against L1, as the card does when it is given a program. `record` describes the
+/// op, and is asked the first time that its program is met. Throws OutOfMemory, which shows what lies in L1, when they
+/// reach a tensor, or are larger than L1.
+void require_l1(runtime::MeshDevice& device, const runtime::Program& program, const std::function<OpRecord()>& record);
+
 /// Queues an op's program (name, stages, scratch_bytes) on the current queue. `make_details` returns the OpDetails and
 /// is called, here, only when somebody wants the record.
 template <typename MakeDetails>
@@ -49,7 +54,9 @@ void launch(runtime::MeshDevice& device, runtime::Program program, Operands inpu
   require_own_memory(program.name, outputs);
   program.key = program_key(program.name, inputs, outputs);
   program.scope = device.scope();
-  device.queue().enqueue(std::move(program), [&] { return describe(inputs, outputs, make_details()); });
+  const auto record = [&] { return describe(inputs, outputs, make_details()); };
+  require_l1(device, program, std::cref(record));
+  device.queue().enqueue(std::move(program), record);
 }
 template <typename MakeDetails>
 void launch(runtime::MeshDevice& device, runtime::Program program, std::initializer_list<Operand> inputs,

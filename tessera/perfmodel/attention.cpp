@@ -8,8 +8,6 @@
 namespace tessera::perfmodel {
 namespace {
 
-/// Flash decode gives one head of one user at most so many cores (TT-NN's max_cores_per_head_batch).
-constexpr std::int64_t kMostCoresOfHead = 16;
 /// Keys that one core takes at a time before another one helps.
 constexpr std::int64_t kKeysOfCore = 512;
 

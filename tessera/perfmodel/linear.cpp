@@ -73,9 +73,7 @@ Prediction experts(const OpCase& op) {
 
 } // namespace
 
-Prediction predict_linear(const OpCase& op) {
-  if (op.record.name == "grouped_linear") return experts(op);
-  const OpRecord& record = op.record;
+RecordedMatmul recorded_matmul(const OpRecord& record, const ArchSpec& arch) {
   const TensorSpec& a = record.inputs.at(0).spec;
   const OperandRecord* named = find_input(record, "weight");
   const TensorSpec& b = named != nullptr ? named->spec : record.inputs.at(1).spec;
@@ -90,9 +88,16 @@ Prediction predict_linear(const OpCase& op) {
                         .tuned = flag(record, "tuned", true),
                         .in0_in_l1 = a.memory_config.buffer_type == BufferType::L1,
                         .packer_l1_acc = flag(record, "tuned", true) || flag(record, "packer_l1_acc", false),
-                        .grid = {op.board.arch.worker_rows, op.board.arch.worker_columns}};
+                        .grid = {arch.worker_rows, arch.worker_columns}};
   const std::int64_t pieces = problem.tuned ? div_up(problem.m, kPrefillRows) : 1;
   problem.m = div_up(problem.m, pieces);
+  return {problem, pieces};
+}
+
+Prediction predict_linear(const OpCase& op) {
+  if (op.record.name == "grouped_linear") return experts(op);
+  const OpRecord& record = op.record;
+  const auto [problem, pieces] = recorded_matmul(record, op.board.arch);
   Prediction result = one_product(problem, op);
   const auto times = static_cast<double>(pieces);
   result.time_ns *= times;

@@ -2,6 +2,9 @@
 
 #include <cstdint>
 
+#include <vector>
+
+#include "tessera/perfmodel/circular_buffers.hpp"
 #include "tessera/perfmodel/constants.hpp"
 #include "tessera/perfmodel/prediction.hpp"
 #include "tessera/spec/compute_config.hpp"
@@ -51,6 +54,10 @@ struct MatmulConfig {
 /// tests/ttnn/unit_tests/benchmarks/test_benchmark.py and
 /// ttnn/cpp/ttnn/operations/matmul/device/config/matmul_program_config.cpp.
 MatmulConfig configure(const MatmulProblem& problem, const ArchSpec& arch);
+
+/// The circular buffers of a core of that cut; of one row of tiles (decode), those of the matmul whose weights are
+/// sharded over the DRAM banks, whose readers are as many cores as there are banks.
+std::vector<CircularBuffer> matmul_buffers(const MatmulProblem& problem, const ArchSpec& arch);
 
 /// The grid of an architecture that a benchmark of this shape would be run on: the largest whose columns divide K and N
 /// and whose rows divide M, all in tiles; the whole grid when none does.

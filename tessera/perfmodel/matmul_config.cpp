@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <array>
+#include <numeric>
 #include <utility>
 
 #include "tessera/perfmodel/matmul.hpp"
@@ -41,19 +42,32 @@ void choose_subblock(MatmulConfig& config, bool sharded_output) {
   }
 }
 
-/// Bytes of a core's circular buffers and shards.
-std::int64_t l1_need(const MatmulProblem& problem, const MatmulConfig& config, std::int64_t depth_of_core) {
+CircularBuffer buffer(std::string name, DataType dtype, std::int64_t count, bool in_tensor = false) {
+  return {
+      .name = std::move(name), .dtype = dtype, .pages = count, .page_bytes = tile_bytes(dtype), .in_tensor = in_tensor};
+}
+
+/// Operands are double buffered; partial results share the output's buffer where the formats agree.
+std::vector<CircularBuffer> buffers_of(const MatmulProblem& problem, const MatmulConfig& config) {
   const std::int64_t height = config.per_core_m / config.out_blocks_h;
   const std::int64_t width = config.per_core_n / config.out_blocks_w;
-  const std::int64_t in0 = tile_bytes(problem.in0_dtype);
-  const std::int64_t out = tile_bytes(problem.output_dtype);
-  const std::int64_t partial = tile_bytes(DataType::BFLOAT16);
-  // Operands are double buffered; partial results share the output's buffer where the formats agree.
-  std::int64_t bytes =
-      2 * config.in0_block_w * (height * in0 + width * tile_bytes(problem.dtype)) + height * width * partial;
   const bool own_output = problem.output_dtype != DataType::BFLOAT16;
-  if (problem.in0_in_l1) bytes += config.per_core_m * depth_of_core * in0;
-  if (own_output) bytes += (problem.in0_in_l1 ? config.per_core_m * config.per_core_n : height * width) * out;
+  std::vector<CircularBuffer> buffers{
+      buffer("input_tensor_a", problem.in0_dtype, 2 * config.in0_block_w * height),
+      buffer("weight", problem.dtype, 2 * config.in0_block_w * width),
+      buffer(own_output ? "partials" : "output", DataType::BFLOAT16, height * width, !own_output && problem.in0_in_l1)};
+  if (own_output) {
+    const std::int64_t results = problem.in0_in_l1 ? config.per_core_m * config.per_core_n : height * width;
+    buffers.push_back(buffer("output", problem.output_dtype, results, problem.in0_in_l1));
+  }
+  return buffers;
+}
+
+/// Bytes of a core's circular buffers and shards.
+std::int64_t l1_need(const MatmulProblem& problem, const MatmulConfig& config, std::int64_t depth_of_core) {
+  std::int64_t bytes = 0;
+  for (const CircularBuffer& one : buffers_of(problem, config)) bytes += one.bytes();
+  if (problem.in0_in_l1) bytes += config.per_core_m * depth_of_core * tile_bytes(problem.in0_dtype);
   return bytes;
 }
 
@@ -98,6 +112,43 @@ MatmulConfig configure(const MatmulProblem& problem, const ArchSpec& arch) {
   config.cores = div_up(rows, config.per_core_m) * div_up(columns, config.per_core_n);
   choose_subblock(config, problem.in0_in_l1);
   return config;
+}
+
+namespace {
+
+/// One row of tiles against weights in the DRAM banks (matmul_op_multi_core_reuse_dram_sharded.cpp): each bank's reader
+/// brings its columns in three buffers. Wide results, such as logits, are computed in parts (tt_transformers: columns
+/// of 48 cores at most).
+std::vector<CircularBuffer> decode_buffers(const MatmulProblem& problem, const ArchSpec& arch) {
+  constexpr std::int64_t kMostColumns = 668 * 48;
+  constexpr std::int64_t kTriple = 3;
+  constexpr std::int64_t kDeepest = 8;
+  const std::int64_t depth = tiles(problem.k);
+  const auto with = [&](std::int64_t block, std::int64_t width) {
+    return std::vector<CircularBuffer>{buffer("input_tensor_a", problem.in0_dtype, 2 * block),
+                                       buffer("weight", problem.dtype, kTriple * block * width),
+                                       buffer("partials", DataType::BFLOAT16, width),
+                                       buffer("output", problem.output_dtype, width)};
+  };
+  const std::int64_t columns = tiles(std::min(problem.n, kMostColumns));
+  std::int64_t width = div_up(columns, arch.dram_banks);
+  std::int64_t cores = std::min(arch.worker_cores(), std::gcd(depth, columns)); // that hold the rows, width sharded
+  while (depth % cores != 0 || columns % cores != 0) --cores;
+  const std::int64_t of_core = depth / cores;
+  std::int64_t block = std::min(kDeepest, of_core);
+  const auto fits = [&] {
+    return l1_bytes(with(block, width)) <= arch.l1_bytes_per_core - arch.l1_reserved_bytes_per_core;
+  };
+  while (block > 1 && (of_core % block != 0 || !fits())) --block;
+  while (width > 1 && !fits()) width = div_up(width, std::int64_t{2});
+  return with(block, width);
+}
+
+} // namespace
+
+std::vector<CircularBuffer> matmul_buffers(const MatmulProblem& problem, const ArchSpec& arch) {
+  if (problem.m <= kTileHeight) return decode_buffers(problem, arch);
+  return buffers_of(problem, configure(problem, arch));
 }
 
 bool fits_in_l1(const MatmulProblem& problem, const ArchSpec& arch) {

@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "tessera/perfmodel/constants.hpp"
+#include "tessera/perfmodel/matmul.hpp"
 #include "tessera/perfmodel/op.hpp"
 #include "tessera/spec/tile.hpp"
 
@@ -32,6 +33,16 @@ std::int64_t tiles_of(const TensorSpec& spec);
 double peak_dram_ns(const OpCase& op);
 /// The roofline of the matrix unit for the record's FLOPs at a fidelity.
 double peak_matrix_ns(const OpCase& op, MathFidelity fidelity);
+
+/// The product that an op's record tells of, one of `pieces` equal ones that are done after each other.
+struct RecordedMatmul {
+  MatmulProblem problem;
+  std::int64_t pieces = 1;
+};
+RecordedMatmul recorded_matmul(const OpRecord& record, const ArchSpec& arch);
+
+/// Flash decode gives one head of one user at most so many cores (TT-NN's max_cores_per_head_batch).
+inline constexpr std::int64_t kMostCoresOfHead = 16;
 
 Prediction predict_linear(const OpCase& op);
 Prediction predict_conv(const OpCase& op);

@@ -193,6 +193,20 @@ HostBytes MeshDevice::host_bytes(BufferType type, std::int64_t address) const {
   return {memory(type).at(address), memory(type).chip_stride(), {}};
 }
 
+MeshDevice::L1Fill MeshDevice::fill_l1(std::int64_t circular_buffer_bytes, const Program& program) {
+  L1Fill fill{.circular_buffer_bytes = circular_buffer_bytes};
+  {
+    std::lock_guard lock(allocation_mutex_);
+    const auto& tensors = l1_.allocations();
+    if (!tensors.empty()) fill.tensor_bytes = l1_.layout().end - tensors.begin()->first;
+  }
+  if (fill.bytes() > fullest_l1_.bytes()) {
+    fullest_l1_ = fill;
+    fullest_l1_.place = place_of(program);
+  }
+  return fill;
+}
+
 void MeshDevice::free(BufferType type, std::int64_t address, const QueueMarks& used) {
   std::lock_guard lock(allocation_mutex_);
   shared_.erase({type, address});

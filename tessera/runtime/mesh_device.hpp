@@ -7,6 +7,7 @@
 #include <mutex>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <unordered_set>
 #include <utility>
 #include <vector>
@@ -143,6 +144,23 @@ class MeshDevice : public std::enable_shared_from_this<MeshDevice> {
   /// captures.
   std::unordered_set<std::uint64_t>& program_cache() { return program_cache_; }
 
+  /// How full a core's L1 was when some program ran. On the card all cores are alike: circular buffers grow from the
+  /// bottom, and tensors, which lie in lock step, from the top.
+  struct L1Fill {
+    std::int64_t circular_buffer_bytes = 0;
+    std::int64_t tensor_bytes = 0; ///< from the lowest tensor to the top, holes included
+    std::string place;             ///< the program: "linear in layers.3.mlp"
+
+    std::int64_t bytes() const { return circular_buffer_bytes + tensor_bytes; }
+  };
+  /// What L1 holds when a program with these circular buffers runs now; noted for `fullest_l1`.
+  L1Fill fill_l1(std::int64_t circular_buffer_bytes, const Program& program);
+  /// Since the device was opened, or since the last reset.
+  const L1Fill& fullest_l1() const { return fullest_l1_; }
+  void reset_fullest_l1() { fullest_l1_ = {}; }
+  /// Bytes of a core's circular buffers, by the program's key: known from the first time that a program is met.
+  std::unordered_map<std::uint64_t, std::int64_t>& circular_buffer_bytes() { return circular_buffer_bytes_; }
+
   /// Path of the module whose forward function runs: "layers.3.attention".
   const std::string& scope() const { return scope_; }
 
@@ -185,6 +203,8 @@ class MeshDevice : public std::enable_shared_from_this<MeshDevice> {
   std::string scope_;
   MemoryKind memory_kind_ = MemoryKind::ACTIVATIONS;
   std::unordered_set<std::uint64_t> program_cache_;
+  std::unordered_map<std::uint64_t, std::int64_t> circular_buffer_bytes_;
+  L1Fill fullest_l1_;
   int current_queue_ = 0;
   /// known_[r][q]: the next command of queue r comes after this command of queue q.
   std::array<QueueMarks, kMaxQueues> known_{};

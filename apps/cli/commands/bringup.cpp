@@ -233,6 +233,7 @@ int run(const Options& options) {
                          .identity = identity_of(checkpoint, options.layers),
                          .checkpoint = options.layers == 0 ? &checkpoint : nullptr,
                          .expected_tensors = models::expected_tensors(checkpoint),
+                         .devices = opened.devices(),
                          .parallel_forms = parallel_forms(two_queues, checkpoint, load, opened.parallelism)};
   if (options.layers == 0) predict_speeds(inputs, options.model, checkpoint, opened.parallelism, context);
   if (tokenizer) inputs.decode_text = [&](std::span<const std::int32_t> ids) { return tokenizer->decode(ids); };

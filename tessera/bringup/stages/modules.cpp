@@ -3,6 +3,7 @@
 #include "tessera/base/error.hpp"
 #include "tessera/bringup/advice.hpp"
 #include "tessera/bringup/judge.hpp"
+#include "tessera/bringup/l1_watch.hpp"
 #include "tessera/bringup/stages/stage_support.hpp"
 #include "tessera/bringup/stages/stages.hpp"
 
@@ -16,12 +17,14 @@ Row judge_module(const StageContext& context, const std::string& module, const M
   const std::int64_t users = std::min(expected.input.shape[0], model.max_users);
   const std::int64_t positions = std::min(expected.input.shape[1], model.context);
   Row row;
+  const L1Watch l1(context.inputs().devices);
   try {
     const HostTensor actual = context.device().run_module(module, corner(expected.input, users, positions), phase);
     row = judge_tensor(module, corner(expected.expected, users, positions), actual, context.limits().pcc_of(module));
   } catch (const base::Error& error) {
     row = {.module = module, .passed = false, .notes = {error.what()}};
   }
+  l1.judge(row);
   row.advice = advice_for(row, context.options().precision);
   return row;
 }

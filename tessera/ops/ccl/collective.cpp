@@ -62,24 +62,25 @@ runtime::Messages Collective::exchange() const {
   return exchange.take();
 }
 
-void Collective::launch(runtime::Stage stage, Operands outputs, const Traffic& traffic, OpDetails own) const {
-  launch(std::move(stage), exchange(), outputs, traffic, std::move(own));
+void Collective::launch(runtime::Stage stage, Operands outputs, const Traffic& traffic, const OpDetails& own) const {
+  launch(std::move(stage), exchange(), outputs, traffic, own);
 }
 
 void Collective::launch(runtime::Stage stage, runtime::Messages messages, Operands outputs, const Traffic& traffic,
-                        OpDetails own) const {
+                        const OpDetails& own) const {
   const Operand input{"input_tensor", input_};
   runtime::Program program{.name = op_, .exchange = std::move(messages)};
   program.stages.push_back(std::move(stage));
   ops::launch(input_.device(), std::move(program), Operands(&input, 1), outputs, [&] {
-    Attributes& attributes = own.attributes;
+    OpDetails details = own;
+    Attributes& attributes = details.attributes;
     if (options_.cluster_axis) attributes.emplace_back("cluster_axis", std::int64_t{*options_.cluster_axis});
     attributes.emplace_back("topology", std::string(options_.topology == Topology::Ring ? "Ring" : "Linear"));
     attributes.emplace_back("num_links", num_links_);
     attributes.emplace_back("num_devices", groups_.size());
     attributes.emplace_back("hops", traffic.hops);
-    own.work.ethernet_bytes = div_up(traffic.bytes, num_links_);
-    return std::move(own);
+    details.work.ethernet_bytes = div_up(traffic.bytes, num_links_);
+    return details;
   });
 }
 

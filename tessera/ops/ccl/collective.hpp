@@ -32,10 +32,10 @@ class Collective {
   /// Queues the stage as the op's program, which needs the input of a chip's whole group. The record's attributes:
   /// `own` (dim and the like), cluster_axis unless all chips take part, topology, num_links, num_devices (of a group),
   /// hops. Its work gets the bytes of each link.
-  void launch(runtime::Stage stage, Operands outputs, const Traffic& traffic, OpDetails own) const;
+  void launch(runtime::Stage stage, Operands outputs, const Traffic& traffic, const OpDetails& own) const;
   /// The same for a stage that needs what `exchange` brings.
   void launch(runtime::Stage stage, runtime::Messages exchange, Operands outputs, const Traffic& traffic,
-              OpDetails own) const;
+              const OpDetails& own) const;
 
  private:
   runtime::Messages exchange() const;
