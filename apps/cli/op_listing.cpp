@@ -17,7 +17,8 @@ nlohmann::json to_json(const OperandRecord& operand) {
                       {"bytes", spec.size_bytes()}};
   if (const auto& shard = spec.memory_config.shard_spec) {
     json["shard"] = {{"grid", {shard->grid_rows, shard->grid_columns}},
-                     {"shape", {shard->shard_height, shard->shard_width}}};
+                     {"shape", {shard->shard_height, shard->shard_width}},
+                     {"orientation", shard->orientation == ShardOrientation::ROW_MAJOR ? "ROW_MAJOR" : "COL_MAJOR"}};
   }
   return json;
 }

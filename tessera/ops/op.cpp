@@ -52,8 +52,13 @@ std::uint64_t program_key(std::string_view name, Operands inputs, Operands outpu
       if (!operand.tensor.defined()) continue;
       const TensorSpec& spec = operand.tensor.spec();
       for (const std::int64_t extent : spec.shape.extents()) mix(extent);
-      mix(static_cast<std::int64_t>(spec.dtype) << 8 | static_cast<std::int64_t>(spec.layout) << 4 |
-          static_cast<std::int64_t>(spec.memory_config.buffer_type));
+      const MemoryConfig& place = spec.memory_config;
+      mix(static_cast<std::int64_t>(spec.dtype) << 12 | static_cast<std::int64_t>(spec.layout) << 8 |
+          static_cast<std::int64_t>(place.memory_layout) << 4 | static_cast<std::int64_t>(place.buffer_type));
+      if (const auto& shard = place.shard_spec) {
+        mix(shard->grid_rows << 33 | shard->grid_columns << 1 | static_cast<std::int64_t>(shard->orientation));
+        mix(shard->shard_height << 32 | shard->shard_width);
+      }
     }
   }
   return key;

@@ -44,8 +44,9 @@ void add(Hash& hash, const OperandRecord& operand) {
            static_cast<std::uint64_t>(memory.shard_spec.has_value()) << 40);
   for (const std::int64_t extent : spec.shape.extents()) hash.add(static_cast<std::uint64_t>(extent));
   if (!memory.shard_spec) return;
-  for (const std::int64_t extent : {memory.shard_spec->grid_rows, memory.shard_spec->grid_columns,
-                                    memory.shard_spec->shard_height, memory.shard_spec->shard_width}) {
+  for (const std::int64_t extent :
+       {memory.shard_spec->grid_rows, memory.shard_spec->grid_columns, memory.shard_spec->shard_height,
+        memory.shard_spec->shard_width, static_cast<std::int64_t>(memory.shard_spec->orientation)}) {
     hash.add(static_cast<std::uint64_t>(extent));
   }
 }

@@ -65,7 +65,7 @@ class BankAllocator {
     bool corruptible = false; ///< its owner knows that a replay may overwrite it
   };
 
-  /// Address of `pages` pages of `page_bytes`, interleaved over the banks. Throws OutOfMemory, which says what was
+  /// Address of `pages` pages of `page_bytes`, dealt out over the banks. Throws OutOfMemory, which says what was
   /// asked, what is free, who holds the rest and what to try.
   std::int64_t allocate(std::int64_t pages, std::int64_t page_bytes, const AllocationLabel& label, const User& user);
   std::int64_t allocate(std::int64_t pages, std::int64_t page_bytes, const AllocationLabel& label) {

@@ -6,6 +6,7 @@
 #include "tessera/base/error.hpp"
 #include "tessera/base/thread_pool.hpp"
 #include "tessera/spec/shape.hpp"
+#include "tessera/spec/sharding.hpp"
 
 namespace tessera::runtime {
 namespace {
@@ -165,10 +166,7 @@ std::shared_ptr<Buffer> MeshDevice::allocate_alias(const TensorSpec& spec, std::
 std::shared_ptr<Buffer> MeshDevice::take_memory(const TensorSpec& spec, std::string_view name, const Sharing& sharing,
                                                 std::shared_ptr<const Buffer> original) {
   submeshes_.require_none("allocate", name_);
-  validate(spec);
-  base::require<base::Unsupported>(spec.memory_config.memory_layout == TensorMemoryLayout::INTERLEAVED,
-                                   "[allocate] INTERLEAVED placement is required; received {}",
-                                   to_string(spec.memory_config));
+  validate(spec, board().arch);
   const BufferType type = spec.memory_config.buffer_type;
   const bool shared = sharing.shares() || original != nullptr;
   // An observer may still have to see what lay there.
@@ -177,9 +175,11 @@ std::shared_ptr<Buffer> MeshDevice::take_memory(const TensorSpec& spec, std::str
                         .name = scope_.empty() ? std::string(name) : fmt::format("{}.{}", scope_, name)};
   std::lock_guard lock(allocation_mutex_);
   if (command_queues() > 1) traces_.note_replays(current_queue_);
+  BankAllocator& allocator = allocator_of(type);
+  const PagesInBanks needed = pages_in_banks(spec, allocator.layout().banks);
   const std::int64_t address =
-      allocator_of(type).allocate(spec.num_pages(), spec.page_bytes(), label,
-                                  {.queue = current_queue_, .seen = known_[static_cast<std::size_t>(current_queue_)]});
+      allocator.allocate(needed.pages, needed.page_bytes, label,
+                         {.queue = current_queue_, .seen = known_[static_cast<std::size_t>(current_queue_)]});
   HostBytes bytes = original != nullptr ? original->bytes()
                                         : HostBytes{memory(type).at(address), memory(type).chip_stride(), sharing};
   if (shared) shared_[{type, address}] = bytes;

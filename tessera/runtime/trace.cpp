@@ -5,6 +5,7 @@
 
 #include "tessera/base/error.hpp"
 #include "tessera/runtime/mesh_device.hpp"
+#include "tessera/spec/sharding.hpp"
 
 namespace tessera::runtime {
 
@@ -56,8 +57,9 @@ void TraceTable::note_writes(Trace& trace) const {
   for (const Program& program : trace.programs->programs) {
     for (const OperandRecord& output : program.record->outputs) {
       const BufferType type = output.spec.memory_config.buffer_type;
-      const std::int64_t bytes =
-          device_.allocator(type).bytes_per_bank(output.spec.num_pages(), output.spec.page_bytes());
+      const BankAllocator& allocator = device_.allocator(type);
+      const PagesInBanks taken = pages_in_banks(output.spec, allocator.layout().banks);
+      const std::int64_t bytes = allocator.bytes_per_bank(taken.pages, taken.page_bytes);
       (type == BufferType::DRAM ? dram : l1).push_back({output.address, output.address + bytes, &program});
     }
   }

@@ -1,6 +1,7 @@
 #include "tessera/spec/tensor_spec.hpp"
 
 #include "tessera/base/error.hpp"
+#include "tessera/spec/sharding.hpp"
 #include "tessera/spec/tile.hpp"
 
 namespace tessera {
@@ -38,6 +39,7 @@ std::string to_string(const MemoryConfig& config) {
     const ShardSpec& shard = *config.shard_spec;
     text += fmt::format(" {}x{} on {}x{} cores", shard.shard_height, shard.shard_width, shard.grid_rows,
                         shard.grid_columns);
+    if (shard.orientation == ShardOrientation::COL_MAJOR) text += " COL_MAJOR";
   }
   return text;
 }
@@ -61,6 +63,13 @@ std::int64_t TensorSpec::tile_columns() const {
   return div_up(shape[-1], kTileWidth);
 }
 
+std::int64_t TensorSpec::physical_height() const {
+  return num_matrices() * (layout == Layout::TILE ? tile_rows() * kTileHeight : row_extent(shape));
+}
+std::int64_t TensorSpec::physical_width() const {
+  return layout == Layout::TILE ? tile_columns() * kTileWidth : shape[-1];
+}
+
 std::int64_t TensorSpec::page_bytes() const {
   return layout == Layout::TILE ? tile_bytes(dtype) : shape[-1] * element_bits(dtype) / 8;
 }
@@ -80,9 +89,10 @@ void validate(const TensorSpec& spec) {
   base::require(spec.layout == Layout::TILE || !is_block_float(spec.dtype),
                 "[tensor] {} exists in TILE layout only; received ROW_MAJOR; tilize it or choose BFLOAT16",
                 to_string(spec.dtype));
-  const bool sharded = spec.memory_config.memory_layout != TensorMemoryLayout::INTERLEAVED;
-  base::require(sharded == spec.memory_config.shard_spec.has_value(),
-                "[tensor] a sharded layout and a ShardSpec come together; received {}", to_string(spec.memory_config));
+  const MemoryConfig& place = spec.memory_config;
+  base::require(place.is_sharded() == place.shard_spec.has_value(),
+                "[tensor] a sharded layout and a ShardSpec come together; received {}", place);
+  if (place.is_sharded()) validate_shards(spec);
 }
 
 } // namespace tessera

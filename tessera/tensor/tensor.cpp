@@ -48,9 +48,10 @@ Tensor Tensor::reshape(const Shape& shape) const {
 Tensor Tensor::leading(int dim, std::int64_t count) const {
   const auto extents = shape().extents();
   base::require(
-      layout() == Layout::ROW_MAJOR && 0 <= dim && dim < std::ssize(extents) &&
+      layout() == Layout::ROW_MAJOR && !memory_config().is_sharded() && 0 <= dim && dim < std::ssize(extents) &&
           std::all_of(extents.begin(), extents.begin() + dim, [](std::int64_t extent) { return extent == 1; }),
-      "[leading] a ROW_MAJOR tensor and a dimension behind extents of 1 are required; received dimension {} "
+      "[leading] an interleaved ROW_MAJOR tensor and a dimension behind extents of 1 are required; received dimension "
+      "{} "
       "of {}",
       dim, to_string(spec_));
   base::require(0 < count && count <= shape()[dim], "[leading] 1 to {} are possible in dimension {}; received {}",

@@ -79,8 +79,8 @@ class Tensor {
   /// The same memory under another shape. No byte moves: in ROW_MAJOR the last extent stays, in TILE the last two do
   /// (a missing row dimension counts as 1). Throws InvalidArgument otherwise.
   Tensor reshape(const Shape& shape) const;
-  /// The first `count` of dimension `dim` of a ROW_MAJOR tensor, in the same memory. Throws InvalidArgument for another
-  /// layout or count, and unless all extents before `dim` are 1.
+  /// The first `count` of dimension `dim` of an interleaved ROW_MAJOR tensor, in the same memory. Throws
+  /// InvalidArgument for another layout or count, and unless all extents before `dim` are 1.
   Tensor leading(int dim, std::int64_t count) const;
   /// Lets replays of traces overwrite it: for what is read before the next replay, or never.
   void acknowledge_corruptible() const { buffer_->acknowledge_corruptible(); }

@@ -256,8 +256,9 @@ TEST_P(ExactAndNative, Products) {
                                   random(device, {1, 1, 40, 64}, 3), false);
   });
   expect_near("rotary embedding of users", [](auto& device) {
-    return rotary_embedding_llama(random(device, {1, 3, 5, 48}, 1), random(device, {1, 3, 1, 48}, 2),
-                                  random(device, {1, 3, 1, 48}, 3), true);
+    return rotary_embedding_llama(by_users(random(device, {1, 3, 5, 48}, 1)),
+                                  by_users(random(device, {1, 3, 1, 48}, 2)),
+                                  by_users(random(device, {1, 3, 1, 48}, 3)), true);
   });
 }
 

@@ -34,15 +34,20 @@ TEST_P(HeadsOfFormat, SplitTheFusedProjection) {
   for (const Case& c : kCases) {
     const HostTensor values = random_values({1, 1, c.rows, (c.heads + 2 * c.kv_heads) * c.head_dim}, 1);
     const HostTensor stored = rounded(values, GetParam());
-    const CreateHeadsOptions options{.num_heads = c.heads, .num_kv_heads = c.kv_heads, .memory_config = kL1Interleaved};
     for (const bool decode : {false, true}) {
+      const CreateHeadsOptions options{.num_heads = c.heads,
+                                       .num_kv_heads = c.kv_heads,
+                                       .memory_config = decode ? kL1HeightSharded : kL1Interleaved};
       const Tensor fused = upload(values, GetParam());
       const QkvHeads parts =
           decode ? nlp_create_qkv_heads_decode(fused, options) : nlp_create_qkv_heads(fused, options);
       const auto expect_heads = [&](const Tensor& part, std::int64_t first, std::int64_t count) {
         const HostTensor expected = pick(stored, c, first, count, decode);
         EXPECT_EQ(part.shape(), expected.shape);
-        EXPECT_EQ(part.memory_config(), kL1Interleaved);
+        EXPECT_EQ(part.memory_config().memory_layout, options.memory_config.memory_layout);
+        if (decode) {
+          EXPECT_EQ(part.memory_config().shard_spec->shard_height, round_up(count, kTileHeight));
+        }
         // Groups of a block format are cut anew when D is no multiple of 16.
         EXPECT_EQ(bits_of(to_host(part)), bits_of(rounded(expected, GetParam()))) << c.head_dim << " decode " << decode;
         expect_zero_padding(part);
@@ -59,7 +64,7 @@ TEST_P(HeadsOfFormat, JoinIsTheInverseOfSplit) {
     const HostTensor values = random_values({1, 1, c.rows, c.heads * c.head_dim}, 2);
     for (const bool decode : {false, true}) {
       const HostTensor heads = pick(values, c, 0, c.heads, decode);
-      const Tensor input = upload(heads, GetParam());
+      const Tensor input = decode ? by_users(upload(heads, GetParam())) : upload(heads, GetParam());
       const Tensor joined = decode ? nlp_concat_heads_decode(input) : nlp_concat_heads(input);
       EXPECT_EQ(joined.shape(), values.shape);
       const HostTensor stored = rounded(heads, GetParam());
@@ -114,6 +119,34 @@ TEST_F(HeadsTest, RefuseWidthsThatAreNotWholeHeads) {
   EXPECT_INVALID(nlp_concat_heads(random({4, 64}, 1)), "[nlp_concat_heads] input_tensor must have the shape [B, H, S");
   EXPECT_INVALID(nlp_concat_heads_decode(random({2, 2, 4, 64}, 1)),
                  "[nlp_concat_heads_decode] input_tensor must have the shape [1, B, H");
+}
+
+TEST_F(HeadsTest, OfDecodeLieWhereTheCardPutsThem) {
+  const auto place = [](const Tensor& tensor) { return to_string(tensor.memory_config()); };
+  const Tensor fused = to_memory_config(random({1, 1, 12, 6 * 64}, 1), kL1WidthSharded);
+  const QkvHeads heads =
+      nlp_create_qkv_heads_decode(fused, {.num_heads = 4, .num_kv_heads = 1, .memory_config = kL1HeightSharded});
+  EXPECT_EQ(place(heads.q), "L1 HEIGHT_SHARDED 32x64 on 2x8 cores");
+  EXPECT_EQ(place(heads.k), place(heads.q));
+  EXPECT_EQ(place(nlp_concat_heads_decode(heads.q)), "L1 WIDTH_SHARDED 32x64 on 1x4 cores");
+  const MemoryConfig three_columns{TensorMemoryLayout::HEIGHT_SHARDED, BufferType::L1, ShardSpec{4, 3, 32, 64}};
+  const QkvHeads others =
+      nlp_create_qkv_heads_decode(fused, {.num_heads = 4, .num_kv_heads = 1, .memory_config = three_columns});
+  EXPECT_EQ(others.v.memory_config(), three_columns);
+}
+
+TEST_F(HeadsTest, OfDecodeRefuseOtherPlaces) {
+  const Tensor fused = random({1, 1, 12, 6 * 32}, 1);
+  const auto split = [&](const Tensor& input, const MemoryConfig& place) {
+    nlp_create_qkv_heads_decode(input, {.num_heads = 4, .num_kv_heads = 1, .memory_config = place});
+  };
+  const MemoryConfig eight_cores{TensorMemoryLayout::HEIGHT_SHARDED, BufferType::L1, ShardSpec{1, 8, 32, 32}};
+  EXPECT_INVALID(split(fused, kL1Interleaved),
+                 "[nlp_create_qkv_heads_decode] a HEIGHT_SHARDED memory_config with a core for each of 12 users");
+  EXPECT_INVALID(split(fused, eight_cores), "received L1 HEIGHT_SHARDED 32x32 on 1x8 cores with 8 cores");
+  EXPECT_INVALID(split(to_memory_config(fused, kL1HeightSharded), kL1HeightSharded),
+                 "input_tensor must be interleaved or WIDTH_SHARDED");
+  EXPECT_INVALID(nlp_concat_heads_decode(random({1, 2, 4, 64}, 1)), "input_tensor must be HEIGHT_SHARDED");
 }
 
 } // namespace

@@ -24,7 +24,8 @@ Tensor step(runtime::MeshDevice& device) {
   const Tensor x = embedding(integers_to_device(device, {1, 1, 2}, {3, 9}), table, {});
   const Tensor normed = rms_norm(x, values({1, 1, 1, 32}, 2), {});
   const Tensor qkv = linear(normed, values({1, 1, 32, 4 * 16}, 3), {});
-  const QkvHeads heads = nlp_create_qkv_heads_decode(qkv, {.num_heads = 2, .num_kv_heads = 1});
+  const QkvHeads heads =
+      nlp_create_qkv_heads_decode(qkv, {.num_heads = 2, .num_kv_heads = 1, .memory_config = kL1HeightSharded});
   const Tensor keys = values({5, 1, 32, 16}, 4);
   const Tensor pages = integers_to_device(device, {2, 2}, {4, 0, 2, 1});
   const Tensor positions = integers_to_device(device, {2}, {40, 7});
@@ -94,7 +95,7 @@ TEST(OpsOnAMesh, NoOpWritesWhatIsShared) {
   const auto mesh = runtime::MeshDevice::open({.board = board("n300"), .mode = runtime::RunMode::RECORD});
   const TensorSpec cache{{5, 1, 32, 16}, DataType::BFLOAT16, Layout::TILE, kDramInterleaved};
   const Tensor shared = Tensor::allocate(*mesh, cache, "keys", {1, 1});
-  const Tensor keys = to_device(*mesh, random_values({1, 2, 1, 16}, 1), DataType::BFLOAT16);
+  const Tensor keys = by_users(to_device(*mesh, random_values({1, 2, 1, 16}, 1), DataType::BFLOAT16));
   EXPECT_THAT(
       [&] {
         paged_update_cache(shared, keys, integers_to_device(*mesh, {2}, {40, 7}),

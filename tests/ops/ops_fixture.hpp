@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "tessera/base/error.hpp"
+#include "tessera/ops/data_movement/copy.hpp"
 #include "tessera/ops/op.hpp"
 #include "tests/tensor/host_values.hpp"
 
@@ -107,6 +108,11 @@ inline std::vector<std::string> names_of(const std::vector<OperandRecord>& opera
   std::vector<std::string> names;
   for (const OperandRecord& operand : operands) names.push_back(operand.name);
   return names;
+}
+
+/// Heads of decode, [1, B, H, D], as its ops want them: each user's on a core.
+inline Tensor by_users(const Tensor& heads) {
+  return to_memory_config(heads, kL1HeightSharded);
 }
 
 class OpsTest : public testing::Test {

@@ -35,8 +35,8 @@ TEST_P(PagedCacheOfFormat, UpdatePutsOnePositionOfEachUserAndSkipsIdleOnes) {
     std::vector<std::int32_t> positions;
     for (int user = 0; user < users; ++user) positions.push_back(user % 4 == 3 ? -1 : user * 37 % 64);
     const Tensor cache = upload(old, GetParam());
-    paged_update_cache(cache, upload(rows, DataType::FLOAT32), integers_to_device(*device, {users}, positions),
-                       layout.table_on(*device));
+    paged_update_cache(cache, by_users(upload(rows, DataType::FLOAT32)),
+                       integers_to_device(*device, {users}, positions), layout.table_on(*device));
     HostTensor expected = rounded(old, GetParam());
     const HostTensor written = rounded(rows, GetParam());
     for (std::int64_t user = 0; user < users; ++user) {
@@ -74,7 +74,7 @@ TEST_F(PagedCacheTest, ABlockOfMinusOneIsSkipped) {
   const std::vector<std::uint32_t> before = bits_of(to_host(cache));
   const Tensor none = integers_to_device(*device, {2, 2}, {-1, -1, -1, -1});
   paged_fill_cache(cache, random({1, 2, 40, 16}, 2), none, 0);
-  paged_update_cache(cache, random({1, 2, 2, 16}, 3), integers_to_device(*device, {2}, {0, 33}), none);
+  paged_update_cache(cache, by_users(random({1, 2, 2, 16}, 3)), integers_to_device(*device, {2}, {0, 33}), none);
   EXPECT_EQ(bits_of(to_host(cache)), before);
 }
 
@@ -82,7 +82,7 @@ TEST_F(PagedCacheTest, FewerUsersThanTheTableHasRowsMayUpdate) {
   const PagedLayout wide = PagedLayout::shuffled(4, 2, 2, 32, 16);
   const Tensor wide_cache = random(wide.cache_shape(), 1);
   const HostTensor row = random_values({1, 1, 2, 16}, 2);
-  paged_update_cache(wide_cache, upload(row, DataType::BFLOAT16), integers_to_device(*device, {1}, {40}),
+  paged_update_cache(wide_cache, by_users(upload(row, DataType::BFLOAT16)), integers_to_device(*device, {1}, {40}),
                      wide.table_on(*device));
   const HostTensor held = to_host(wide_cache);
   const HostTensor stored = rounded(row, DataType::BFLOAT16);
@@ -90,7 +90,7 @@ TEST_F(PagedCacheTest, FewerUsersThanTheTableHasRowsMayUpdate) {
 }
 
 TEST_F(PagedCacheTest, PositionsAndBlocksOutOfRangeFailOnTheQueue) {
-  paged_update_cache(cache, random({1, 2, 2, 16}, 3), integers_to_device(*device, {2}, {0, 64}), table);
+  paged_update_cache(cache, by_users(random({1, 2, 2, 16}, 3)), integers_to_device(*device, {2}, {0, 64}), table);
   EXPECT_THAT([&] { device->synchronize(); },
               ThrowsMessage<base::DeviceError>(testing::AllOf(HasSubstr("[paged_update_cache]"),
                                                               HasSubstr("positions must be below 64; received 64"))));
@@ -146,6 +146,10 @@ TEST_F(PagedCacheTest, UpdateRefusesOperandsThatDoNotFit) {
                  "[paged_update_cache] update_idxs must be INT32 [2]");
   EXPECT_INVALID(paged_update_cache(cache, rows, positions, integers_to_device(*device, {1, 2}, {0, 1})),
                  "[paged_update_cache] page_table must have a row for each of 2 users");
+  EXPECT_INVALID(
+      paged_update_cache(cache, rows, positions, table),
+      "[paged_update_cache] input must be HEIGHT_SHARDED, a user's heads on a core; received BFLOAT16 [1, 2, "
+      "2, 16] TILE DRAM INTERLEAVED");
 }
 
 } // namespace

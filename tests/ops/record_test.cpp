@@ -154,11 +154,14 @@ TEST_F(RecordTest, HeadsNameTheirParts) {
   EXPECT_THAT(names_of(prefill.outputs), ElementsAre("q", "k", "v"));
   EXPECT_EQ(prefill.outputs[0].spec.shape, (Shape{1, 4, 5, 16}));
   EXPECT_EQ(std::get<std::int64_t>(attribute(prefill, "num_kv_heads")), 2);
-  const OpRecord decode = record_of([&] { nlp_create_qkv_heads_decode(fused, options); });
+  CreateHeadsOptions of_users = options;
+  of_users.memory_config = kL1HeightSharded;
+  const OpRecord decode = record_of([&] { nlp_create_qkv_heads_decode(fused, of_users); });
   EXPECT_EQ(decode.name, "nlp_create_qkv_heads_decode");
   EXPECT_EQ(decode.outputs[1].spec.shape, (Shape{1, 5, 2, 16}));
   EXPECT_EQ(record_of([&] { nlp_concat_heads(allocate({1, 4, 5, 16})); }).name, "nlp_concat_heads");
-  EXPECT_EQ(record_of([&] { nlp_concat_heads_decode(allocate({1, 4, 5, 16})); }).name, "nlp_concat_heads_decode");
+  const Tensor heads = by_users(allocate({1, 4, 5, 16}));
+  EXPECT_EQ(record_of([&] { nlp_concat_heads_decode(heads); }).name, "nlp_concat_heads_decode");
 }
 
 TEST_F(RecordTest, RotaryNamesItsMode) {
@@ -206,9 +209,8 @@ TEST_F(RecordTest, CacheOpsCountTheTilesThatTheyWrite) {
   EXPECT_EQ(std::get<std::int64_t>(attribute(fill, "batch_idx")), 1);
   EXPECT_EQ(fill.work.dram_read_bytes, 2 * 2 * 2 * 2048);
   EXPECT_EQ(fill.work.dram_write_bytes, 2 * 2 * 2 * 1088);
-  const OpRecord update = record_of([&] {
-    paged_update_cache(cache, allocate({1, 2, 2, 40}), integers({2}), integers({2, 4}));
-  });
+  const Tensor rows = by_users(allocate({1, 2, 2, 40}));
+  const OpRecord update = record_of([&] { paged_update_cache(cache, rows, integers({2}), integers({2, 4})); });
   EXPECT_EQ(update.name, "paged_update_cache");
   EXPECT_THAT(names_of(update.inputs), ElementsAre("cache_tensor", "input_tensor", "update_idxs_tensor", "page_table"));
   EXPECT_EQ(update.work.dram_write_bytes, 2 * 2 * 2 * 1088);

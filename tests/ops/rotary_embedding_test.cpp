@@ -62,8 +62,9 @@ TEST_P(RotaryOfFormat, GivesEachUserItsOwnAngleInDecode) {
       const Angles angles = random_angles({1, users, 1, head_dim}, 3);
       const Angles stored{rounded(angles.cos, GetParam()), rounded(angles.sin, GetParam())};
       const HostTensor x = random_values({1, users, 5, head_dim}, 4);
-      const Tensor y = rotary_embedding_llama(upload(x, GetParam()), upload(angles.cos, GetParam()),
-                                              upload(angles.sin, GetParam()), true);
+      const Tensor y = rotary_embedding_llama(by_users(upload(x, GetParam())), by_users(upload(angles.cos, GetParam())),
+                                              by_users(upload(angles.sin, GetParam())), true);
+      EXPECT_EQ(y.memory_config().memory_layout, TensorMemoryLayout::HEIGHT_SHARDED);
       expect_close(to_host(y), reference(rounded(x, GetParam()), stored, true), GetParam());
       expect_zero_padding(y);
     }
@@ -94,6 +95,9 @@ TEST_F(RotaryTest, RefusesAnglesThatDoNotFit) {
   EXPECT_INVALID(rotary_embedding_llama(random({1, 2, 3, 15}, 1), angles, angles, false), "with an even D");
   EXPECT_INVALID(rotary_embedding_llama(random({2, 2, 3, 16}, 1), angles, angles, false), "[1, H, S, D]");
   EXPECT_INVALID(rotary_embedding_llama(x, Tensor(), angles, false), "cos must be a floating-point tensor");
+  const Tensor of_users = random({1, 2, 1, 16}, 2);
+  EXPECT_INVALID(rotary_embedding_llama(by_users(x), by_users(of_users), of_users, true),
+                 "[rotary_embedding_llama] sin must be HEIGHT_SHARDED");
 }
 
 } // namespace

@@ -41,9 +41,11 @@ TEST(MeshDevice, RefusesWhatIsNotBuiltAndWhatIsImpossible) {
   EXPECT_THAT([] { MeshDevice::open({.threads = -1}); },
               ThrowsMessage<base::InvalidArgument>(HasSubstr("received -1")));
   const auto device = MeshDevice::open({.mode = RunMode::RECORD});
-  const MemoryConfig sharded{TensorMemoryLayout::HEIGHT_SHARDED, BufferType::L1, ShardSpec{1, 1, 32, 32}};
+  const MemoryConfig sharded{TensorMemoryLayout::HEIGHT_SHARDED, BufferType::L1, ShardSpec{9, 1, 32, 32}};
   EXPECT_THAT([&] { device->allocate(tiled(32, 32, sharded), "x"); },
-              ThrowsMessage<base::Unsupported>(HasSubstr("INTERLEAVED")));
+              ThrowsMessage<base::InvalidArgument>(HasSubstr("within the 8x8 worker cores")));
+  EXPECT_THAT([&] { device->allocate(tiled(32, 32, kL1HeightSharded), "x"); },
+              ThrowsMessage<base::InvalidArgument>(HasSubstr("a sharded layout and a ShardSpec come together")));
   EXPECT_THAT(
       [&] {
         device->allocate({{}, DataType::FLOAT32, Layout::TILE, {}}, "x");
@@ -62,6 +64,32 @@ TEST(MeshDevice, DramGrowsFromTheBottomAndL1FromTheTop) {
   EXPECT_EQ(l1->address(), arch.l1_bytes_per_core - 2048);
   EXPECT_EQ(l1->type(), BufferType::L1);
   EXPECT_EQ(device->allocator(BufferType::L1).usage().used_bytes, 64 * 2048);
+}
+
+TEST(MeshDevice, AShardTakesItsBytesOfEveryCoreInLockStep) {
+  const auto device = MeshDevice::open({.mode = RunMode::RECORD});
+  const ArchSpec& arch = device->board().arch;
+  const BankAllocator& l1 = device->allocator(BufferType::L1);
+  const MemoryConfig width{TensorMemoryLayout::WIDTH_SHARDED, BufferType::L1, ShardSpec{2, 8, 32, 96}};
+  const auto x = device->allocate(tiled(20, 1500, width), "x"); // 47 tiles on 16 cores, 3 each
+  EXPECT_EQ(x->address(), arch.l1_bytes_per_core - 3 * 2048);
+  EXPECT_EQ(l1.usage().used_bytes, 64 * 3 * 2048);
+  const MemoryConfig height{TensorMemoryLayout::HEIGHT_SHARDED, BufferType::L1, ShardSpec{1, 4, 10, 50}};
+  const TensorSpec rows{{1, 1, 40, 50}, DataType::BFLOAT16, Layout::ROW_MAJOR, height};
+  const auto y = device->allocate(rows, "y"); // 10 rows a core, of 100 bytes in 112
+  EXPECT_EQ(y->address(), x->address() - 10 * 112);
+  const MemoryConfig banks{TensorMemoryLayout::WIDTH_SHARDED, BufferType::DRAM, ShardSpec{1, 12, 64, 64}};
+  const auto w = device->allocate(tiled(64, 700, banks), "w");
+  const auto after = device->allocate(tiled(32, 32), "after");
+  EXPECT_EQ(after->address(), w->address() + 4 * 2048);
+}
+
+TEST(MeshDevice, SaysWhatAShardThatDoesNotFitNeeds) {
+  const auto device = MeshDevice::open({.mode = RunMode::RECORD});
+  const MemoryConfig one_core{TensorMemoryLayout::WIDTH_SHARDED, BufferType::L1, ShardSpec{1, 1, 32, 32 * 1024}};
+  EXPECT_THAT([&] { device->allocate(tiled(32, 32 * 1024, one_core), "x"); },
+              ThrowsMessage<base::OutOfMemory>(
+                  AllOf(HasSubstr("[allocate]"), HasSubstr("over 64 banks, 2.1 MB a bank"), HasSubstr("L1"))));
 }
 
 TEST(MeshDevice, FreesABufferWithItsLastOwner) {

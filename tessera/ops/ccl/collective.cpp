@@ -3,7 +3,9 @@
 #include <algorithm>
 
 #include "tessera/base/error.hpp"
+#include "tessera/ops/placement.hpp"
 #include "tessera/runtime/exchange.hpp"
+#include "tessera/spec/sharding.hpp"
 
 namespace tessera::ops {
 namespace {
@@ -30,7 +32,8 @@ Collective::Collective(std::string_view op, const Tensor& input, CclOptions opti
 }
 
 bool Collective::is_identity() const {
-  return groups_.size() == 1 && options_.memory_config.value_or(input_.memory_config()) == input_.memory_config();
+  return groups_.size() == 1 &&
+         placed(input_.spec(), input_, options_.memory_config).memory_config == input_.memory_config();
 }
 
 void Collective::require_dim(std::string_view argument, int dim) const {
@@ -48,7 +51,13 @@ void Collective::require_divisible(int dim) const {
 Tensor Collective::allocate(const Shape& shape) const {
   TensorSpec spec = input_.spec();
   spec.shape = shape;
-  spec.memory_config = options_.memory_config.value_or(spec.memory_config);
+  const MemoryConfig& own = input_.memory_config();
+  const bool new_width = own.buffer_type == BufferType::L1 && own.memory_layout == TensorMemoryLayout::WIDTH_SHARDED &&
+                         shape[-1] != input_.shape()[-1];
+  // The width of another tensor on each chip: over the cores that such tensors lie on, not over those of the input.
+  spec = new_width && !options_.memory_config
+             ? placed(spec, input_, sharded_over(spec, own.memory_layout, input_.device().board().arch))
+             : placed(spec, input_, options_.memory_config);
   const runtime::MemoryKindScope kind(input_.device(), runtime::MemoryKind::COLLECTIVES);
   return Tensor::allocate(input_.device(), spec, op_);
 }

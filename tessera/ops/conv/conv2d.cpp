@@ -8,6 +8,7 @@
 #include "tessera/ops/conv/conv_weights.hpp"
 #include "tessera/ops/matmul/panel.hpp"
 #include "tessera/ops/matmul/row_blocks.hpp"
+#include "tessera/ops/placement.hpp"
 #include "tessera/runtime/thread_scratch.hpp"
 #include "tessera/spec/tile.hpp"
 
@@ -240,10 +241,8 @@ Tensor conv2d(const Tensor& input_tensor, const Tensor& weight_tensor, const Con
   runtime::MeshDevice& device = input_tensor.device();
   const Plan plan(options, input_tensor.dtype(), weight_tensor.dtype(), device.queue().threads());
   const ComputeConfig compute = options.compute_kernel_config.value_or(default_compute_config(weight_tensor.dtype()));
-  const TensorSpec spec{{1, 1, plan.rows, options.out_channels},
-                        options.dtype,
-                        Layout::TILE,
-                        options.memory_config.value_or(input_tensor.memory_config())};
+  const TensorSpec spec = placed({{1, 1, plan.rows, options.out_channels}, options.dtype, Layout::TILE, {}},
+                                 input_tensor, options.memory_config);
   Tensor output = Tensor::allocate(device, spec, kName);
   Views views{.input = input_tensor.view(),
               .weight = weight_tensor.view(),

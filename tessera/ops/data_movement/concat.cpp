@@ -2,6 +2,7 @@
 
 #include "tessera/base/error.hpp"
 #include "tessera/ops/exact/rows.hpp"
+#include "tessera/ops/placement.hpp"
 #include "tessera/runtime/thread_scratch.hpp"
 
 namespace tessera::ops {
@@ -21,7 +22,7 @@ Tensor concat_rows(const Tensor& a, const Tensor& b, std::int64_t batch_size) {
   const std::int64_t of_a = a.shape()[-2];
   TensorSpec spec = b.spec();
   spec.shape = spec.shape.with(-2, batch_size * (of_a + of_b));
-  Tensor output = Tensor::allocate(b.device(), spec, kName);
+  Tensor output = Tensor::allocate(b.device(), placed(spec, b), kName);
   const auto body = [a = a.view(), b = b.view(), out = output.view(), of_a, of_b, width](
                         std::int64_t chip, std::int64_t, std::int64_t row) {
     const kernels::Kernels& isa = kernels::kernels();

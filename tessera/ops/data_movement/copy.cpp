@@ -5,6 +5,7 @@
 
 #include "tessera/base/error.hpp"
 #include "tessera/ops/exact/rows.hpp"
+#include "tessera/ops/placement.hpp"
 #include "tessera/spec/shape.hpp"
 
 namespace tessera::ops {
@@ -23,6 +24,18 @@ void launch_copy(std::string_view name, const Tensor& from, const Tensor& to) {
          {{"output", to}}, [] { return OpDetails{.decomposition = movement()}; });
 }
 
+Tensor moved(std::string_view name, const Tensor& tensor, const MemoryConfig& memory_config) {
+  Tensor output = Tensor::allocate(tensor.device(), placed(tensor.spec(), tensor, memory_config), name);
+  launch_copy(name, tensor, output);
+  return output;
+}
+
+void require_sharded(std::string_view op, std::string_view argument, const Tensor& tensor, bool sharded) {
+  base::require(tensor.defined() && tensor.memory_config().is_sharded() == sharded,
+                "[{}] {} must be {}; received {}; to_memory_config takes any", op, argument,
+                sharded ? "sharded" : "interleaved", tensor.defined() ? to_string(tensor.spec()) : "none");
+}
+
 } // namespace
 
 void copy(const Tensor& input_a, const Tensor& input_b) {
@@ -37,11 +50,38 @@ void copy(const Tensor& input_a, const Tensor& input_b) {
 
 Tensor to_memory_config(const Tensor& tensor, const MemoryConfig& memory_config) {
   base::require(tensor.defined(), "[to_memory_config] a tensor is required; received none");
-  TensorSpec spec = tensor.spec();
-  spec.memory_config = memory_config;
-  Tensor output = Tensor::allocate(tensor.device(), spec, "to_memory_config");
-  launch_copy("to_memory_config", tensor, output);
-  return output;
+  return moved("to_memory_config", tensor, memory_config);
+}
+
+Tensor interleaved_to_sharded(const Tensor& input_tensor, const MemoryConfig& memory_config) {
+  constexpr std::string_view kName = "interleaved_to_sharded";
+  require_sharded(kName, "input_tensor", input_tensor, false);
+  base::require(memory_config.is_sharded(), "[{}] a sharded memory_config is required; received {}", kName,
+                memory_config);
+  const std::int64_t alignment = input_tensor.device().board().arch.l1_alignment_bytes;
+  const std::int64_t row_bytes =
+      memory_config.shard_spec ? memory_config.shard_spec->shard_width * element_bits(input_tensor.dtype()) / 8 : 0;
+  base::require(input_tensor.layout() == Layout::TILE || row_bytes % alignment == 0,
+                "[{}] rows of a shard in ROW_MAJOR must be a multiple of L1's alignment, {} bytes; received {} bytes "
+                "for {} into {}",
+                kName, alignment, row_bytes, input_tensor.spec(), memory_config);
+  return moved(kName, input_tensor, memory_config);
+}
+
+Tensor sharded_to_interleaved(const Tensor& input_tensor, const MemoryConfig& memory_config) {
+  constexpr std::string_view kName = "sharded_to_interleaved";
+  require_sharded(kName, "input_tensor", input_tensor, true);
+  base::require(!memory_config.is_sharded(), "[{}] an interleaved memory_config is required; received {}", kName,
+                memory_config);
+  return moved(kName, input_tensor, memory_config);
+}
+
+Tensor reshard(const Tensor& input_tensor, const MemoryConfig& memory_config) {
+  constexpr std::string_view kName = "reshard";
+  require_sharded(kName, "input_tensor", input_tensor, true);
+  base::require(memory_config.is_sharded(), "[{}] a sharded memory_config is required; received {}", kName,
+                memory_config);
+  return moved(kName, input_tensor, memory_config);
 }
 
 } // namespace tessera::ops

@@ -8,7 +8,12 @@ namespace tessera::ops {
 /// This is how a step takes its input from a tensor that another queue writes. Throws InvalidArgument.
 void copy(const Tensor& input_a, const Tensor& input_b);
 
-/// The same tensor in another place.
+/// The same tensor in another place, sharded or not. A sharded one without a ShardSpec gets one that suits its shape.
 Tensor to_memory_config(const Tensor& tensor, const MemoryConfig& memory_config);
+/// The same under TT-NN's names, for one direction each; they throw InvalidArgument for the others. Rows of a shard in
+/// ROW_MAJOR are multiples of L1's alignment.
+Tensor interleaved_to_sharded(const Tensor& input_tensor, const MemoryConfig& memory_config);
+Tensor sharded_to_interleaved(const Tensor& input_tensor, const MemoryConfig& memory_config = kDramInterleaved);
+Tensor reshard(const Tensor& input_tensor, const MemoryConfig& memory_config);
 
 } // namespace tessera::ops

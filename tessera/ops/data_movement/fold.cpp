@@ -5,6 +5,7 @@
 #include "tessera/base/error.hpp"
 #include "tessera/numerics/bfloat16.hpp"
 #include "tessera/ops/exact/rows.hpp"
+#include "tessera/ops/placement.hpp"
 #include "tessera/runtime/thread_scratch.hpp"
 #include "tessera/spec/tile.hpp"
 
@@ -75,11 +76,12 @@ Tensor fold(const Tensor& input_tensor, const FoldOptions& options) {
                 "[{}] the stride must divide the padded image; received {}x{} for {}x{}", kName, stride.height,
                 stride.width, padded_height, padded_width);
   const Extent2d blocks{padded_height / stride.height, padded_width / stride.width};
-  const TensorSpec spec{
-      {1, 1, images.count * blocks.height * blocks.width, images.channels * stride.height * stride.width},
-      options.dtype.value_or(input_tensor.dtype()),
-      Layout::TILE,
-      options.memory_config.value_or(input_tensor.memory_config())};
+  const TensorSpec spec =
+      placed({{1, 1, images.count * blocks.height * blocks.width, images.channels * stride.height * stride.width},
+              options.dtype.value_or(input_tensor.dtype()),
+              Layout::TILE,
+              {}},
+             input_tensor, options.memory_config);
   Tensor output = Tensor::allocate(input_tensor.device(), spec, kName);
   images.view = input_tensor.view();
   const auto body = [images, out = output.view(), options, blocks, width = spec.shape[-1],

@@ -2,6 +2,7 @@
 
 #include "tessera/base/error.hpp"
 #include "tessera/ops/exact/rows.hpp"
+#include "tessera/ops/placement.hpp"
 #include "tessera/runtime/thread_scratch.hpp"
 
 namespace tessera::ops {
@@ -10,7 +11,7 @@ namespace {
 Tensor allocate_rows(const Tensor& input_tensor, std::int64_t rows) {
   TensorSpec spec = input_tensor.spec();
   spec.shape = spec.shape.with(-2, rows);
-  return Tensor::allocate(input_tensor.device(), spec, "slice");
+  return Tensor::allocate(input_tensor.device(), placed(spec, input_tensor), "slice");
 }
 
 /// Copies the rows of `output` from those of `input` that begin at first_of(chip), `step` apart.
@@ -78,7 +79,7 @@ Tensor slice_columns(const Tensor& input_tensor, std::int64_t first, std::int64_
                 "[slice] columns first < last within 0..{} are required; received {}..{}", columns, first, last);
   TensorSpec spec = input_tensor.spec();
   spec.shape = spec.shape.with(-1, last - first);
-  Tensor output = Tensor::allocate(input_tensor.device(), spec, "slice");
+  Tensor output = Tensor::allocate(input_tensor.device(), placed(spec, input_tensor), "slice");
   const auto body = [in = input_tensor.view(), out = output.view(), first, count = last - first](
                         std::int64_t chip, std::int64_t matrix, std::int64_t row) {
     float* const values = runtime::thread_scratch(count);

@@ -2,6 +2,7 @@
 
 #include "tessera/ops/eltwise/eltwise_units.hpp"
 #include "tessera/ops/exact/rows.hpp"
+#include "tessera/ops/placement.hpp"
 #include "tessera/runtime/thread_scratch.hpp"
 #include "tessera/spec/tile.hpp"
 
@@ -18,8 +19,8 @@ Tensor binary(std::string_view name, RowFunction kernels::Kernels::*function, Ti
   require_shape(name, "input_tensor_b", b, a.shape());
   require_float(name, options.dtype.value_or(a.dtype()));
   runtime::MeshDevice& device = a.device();
-  const TensorSpec spec{a.shape(), options.dtype.value_or(a.dtype()), Layout::TILE,
-                        options.memory_config.value_or(a.memory_config())};
+  const TensorSpec spec =
+      placed({a.shape(), options.dtype.value_or(a.dtype()), Layout::TILE, {}}, a, options.memory_config);
   Tensor output = Tensor::allocate(device, spec, name);
 
   const Activation activation = options.input_tensor_a_activation;
@@ -59,8 +60,8 @@ Tensor add_repeated(const Tensor& a, const Tensor& b, const BinaryOptions& optio
   require_same_device(kName, {{"input_tensor_a", a}, {"input_tensor_b", b}});
   require_float(kName, options.dtype.value_or(a.dtype()));
   const std::int64_t width = a.shape()[-1];
-  const TensorSpec spec{a.shape(), options.dtype.value_or(a.dtype()), Layout::TILE,
-                        options.memory_config.value_or(a.memory_config())};
+  const TensorSpec spec =
+      placed({a.shape(), options.dtype.value_or(a.dtype()), Layout::TILE, {}}, a, options.memory_config);
   Tensor output = Tensor::allocate(a.device(), spec, kName);
   const Activation activation = options.input_tensor_a_activation;
   const auto body = [a = a.view(), b = b.view(), out = output.view(), width, rows = b.shape()[-2], activation](

@@ -7,6 +7,7 @@
 #include "tessera/ops/eltwise/activation.hpp"
 #include "tessera/ops/eltwise/eltwise_units.hpp"
 #include "tessera/ops/exact/rows.hpp"
+#include "tessera/ops/placement.hpp"
 #include "tessera/runtime/thread_scratch.hpp"
 #include "tessera/spec/tile.hpp"
 
@@ -17,12 +18,13 @@ constexpr std::int64_t kTanhFlops = 4;
 
 /// function(count, x): works on x in place, with as much memory again behind x. `chain`: the same on the card.
 template <typename Function>
-Tensor unary(std::string_view name, const Tensor& input, DataType dtype, const MemoryConfig& memory_config,
-             OpDetails details, std::vector<VectorStep> chain, Function function) {
+Tensor unary(std::string_view name, const Tensor& input, DataType dtype,
+             const std::optional<MemoryConfig>& memory_config, OpDetails details, std::vector<VectorStep> chain,
+             Function function) {
   require_tile(name, "input_tensor", input);
   require_float(name, dtype);
   runtime::MeshDevice& device = input.device();
-  const TensorSpec spec{input.shape(), dtype, Layout::TILE, memory_config};
+  const TensorSpec spec = placed({input.shape(), dtype, Layout::TILE, {}}, input, memory_config);
   const Tensor output = Tensor::allocate(device, spec, name);
   const auto body = [in = input.view(), out = output.view(), function](const runtime::Unit& unit, const TileAt& tile) {
     float* const x = runtime::thread_scratch(2 * kTileElements);
@@ -47,8 +49,7 @@ Tensor unary(std::string_view name, const Tensor& input, DataType dtype, const M
 Tensor gelu(const Tensor& input_tensor, const GeluOptions& options) {
   require_tile("gelu", "input_tensor", input_tensor);
   const Activation activation = options.fast_and_approximate_mode ? Activation::GELU_TANH : Activation::GELU;
-  return unary("gelu", input_tensor, options.dtype.value_or(input_tensor.dtype()),
-               options.memory_config.value_or(input_tensor.memory_config()),
+  return unary("gelu", input_tensor, options.dtype.value_or(input_tensor.dtype()), options.memory_config,
                {{{"fast_and_approximate_mode", options.fast_and_approximate_mode}},
                 {.vector_flops = flops_of(activation) * input_tensor.shape().volume()}},
                {{function_of(activation)}},
@@ -57,7 +58,7 @@ Tensor gelu(const Tensor& input_tensor, const GeluOptions& options) {
 
 Tensor mul(const Tensor& input_tensor, float scalar) {
   require_tile("mul", "input_tensor", input_tensor);
-  return unary("mul", input_tensor, input_tensor.dtype(), input_tensor.memory_config(),
+  return unary("mul", input_tensor, input_tensor.dtype(), {},
                {{{"scalar", double{scalar}}}, {.vector_flops = input_tensor.shape().volume()}},
                {{TileFunction::MUL_SCALAR, scalar}}, [scalar](std::int64_t count, float* x) {
                  float* const factors = x + kTileElements;
@@ -68,7 +69,7 @@ Tensor mul(const Tensor& input_tensor, float scalar) {
 
 Tensor tanh(const Tensor& input_tensor) {
   require_tile("tanh", "input_tensor", input_tensor);
-  return unary("tanh", input_tensor, input_tensor.dtype(), input_tensor.memory_config(),
+  return unary("tanh", input_tensor, input_tensor.dtype(), {},
                {{}, {.vector_flops = kTanhFlops * input_tensor.shape().volume()}}, {{TileFunction::TANH}},
                [](std::int64_t count, float* x) { kernels::kernels().softcap(x, 1.0F, count, x); });
 }
@@ -76,7 +77,7 @@ Tensor tanh(const Tensor& input_tensor) {
 Tensor softcap(const Tensor& input_tensor, float cap) {
   require_tile("softcap", "input_tensor", input_tensor);
   base::require(cap > 0.0F, "[softcap] cap must be positive; received {}", cap);
-  return unary("softcap", input_tensor, input_tensor.dtype(), input_tensor.memory_config(),
+  return unary("softcap", input_tensor, input_tensor.dtype(), {},
                {{{"cap", double{cap}}}, {.vector_flops = (kTanhFlops + 2) * input_tensor.shape().volume()}},
                {{TileFunction::MUL_SCALAR, 1.0F / cap}, {TileFunction::TANH}, {TileFunction::MUL_SCALAR, cap}},
                [cap](std::int64_t count, float* x) { kernels::kernels().softcap(x, cap, count, x); });

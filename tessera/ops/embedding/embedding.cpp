@@ -6,6 +6,7 @@
 #include "tessera/base/error.hpp"
 #include "tessera/numerics/bfloat16.hpp"
 #include "tessera/ops/exact/rows.hpp"
+#include "tessera/ops/placement.hpp"
 #include "tessera/runtime/thread_scratch.hpp"
 #include "tessera/spec/tile.hpp"
 
@@ -40,7 +41,8 @@ Tensor embedding(const Tensor& ids, const Tensor& weight, const EmbeddingOptions
   require_float("embedding", options.dtype);
   const std::int64_t vocabulary = weight.shape()[-2];
   const std::int64_t width = weight.shape()[-1];
-  const TensorSpec spec{output_shape(ids.shape(), width), options.dtype, Layout::TILE, options.memory_config};
+  const TensorSpec spec =
+      placed({output_shape(ids.shape(), width), options.dtype, Layout::TILE, {}}, ids, options.memory_config);
   Tensor output = Tensor::allocate(ids.device(), spec, "embedding");
 
   const std::int64_t rows = spec.shape[-2];

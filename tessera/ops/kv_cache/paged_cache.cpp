@@ -2,6 +2,7 @@
 
 #include "tessera/base/error.hpp"
 #include "tessera/ops/exact/rows.hpp"
+#include "tessera/ops/placement.hpp"
 #include "tessera/runtime/thread_scratch.hpp"
 #include "tessera/spec/tile.hpp"
 
@@ -135,6 +136,7 @@ void paged_update_cache(const Tensor& cache, const Tensor& input, const Tensor& 
   base::require(users <= page_table.shape()[0],
                 "[paged_update_cache] page_table must have a row for each of {} users; received {}", users,
                 page_table.shape());
+  require_height_sharded("paged_update_cache", "input", input);
   runtime::MeshDevice& device = cache.device();
   const auto body = [cache = cache.view(), in = input.view(), idxs = update_idxs.view(), table = page_table.view(),
                      pages](const runtime::Unit& unit) {

@@ -6,6 +6,7 @@
 #include "tessera/ops/matmul/matmul_units.hpp"
 #include "tessera/ops/matmul/panel.hpp"
 #include "tessera/ops/matmul/row_blocks.hpp"
+#include "tessera/ops/placement.hpp"
 #include "tessera/spec/tile.hpp"
 
 namespace tessera::ops {
@@ -21,6 +22,13 @@ void check(const Tensor& a, const Tensor& weight, const Tensor& bias) {
   base::require(a.shape()[-1] == weight.shape()[-2],
                 "[linear] the last extent of input_tensor_a must equal the weight's rows; received {} and {}",
                 a.shape(), weight.shape());
+  const MemoryConfig& place = weight.memory_config();
+  base::require(!place.is_sharded() || (place.buffer_type == BufferType::DRAM &&
+                                        place.memory_layout == TensorMemoryLayout::WIDTH_SHARDED &&
+                                        a.memory_config().memory_layout == TensorMemoryLayout::WIDTH_SHARDED),
+                "[linear] a weight that is interleaved, or WIDTH_SHARDED in DRAM beside a WIDTH_SHARDED "
+                "input_tensor_a, is required; received {} and {}",
+                weight.spec(), a.spec());
   if (bias.defined()) {
     require_tile("linear", "bias", bias);
     require_shape("linear", "bias", bias, {1, 1, 1, weight.shape()[-1]});
@@ -103,8 +111,8 @@ Tensor linear(const Tensor& input_tensor_a, const Tensor& weight, const LinearOp
                         .padded_depth = weight.spec().tile_rows() * kTileHeight,
                         .columns = weight.shape()[-1]};
   const ComputeConfig compute = options.compute_kernel_config.value_or(default_compute_config(weight.dtype()));
-  const TensorSpec spec{input_tensor_a.shape().with(-1, extents.columns), options.dtype, Layout::TILE,
-                        options.memory_config.value_or(input_tensor_a.memory_config())};
+  const TensorSpec spec = placed({input_tensor_a.shape().with(-1, extents.columns), options.dtype, Layout::TILE, {}},
+                                 input_tensor_a, options.memory_config);
   Tensor output = Tensor::allocate(device, spec, "linear");
   const Panel panel(input_tensor_a.dtype(), weight.dtype(), compute.math_fidelity, extents);
 

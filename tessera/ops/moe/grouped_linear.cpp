@@ -6,6 +6,7 @@
 #include "tessera/base/error.hpp"
 #include "tessera/ops/matmul/matmul_units.hpp"
 #include "tessera/ops/matmul/panel.hpp"
+#include "tessera/ops/placement.hpp"
 #include "tessera/runtime/thread_scratch.hpp"
 #include "tessera/spec/tile.hpp"
 
@@ -123,9 +124,7 @@ Tensor grouped_linear(const Tensor& input, GroupedInput kind, std::span<const Te
                         .columns = columns};
   const ComputeConfig compute = options.compute_kernel_config.value_or(default_compute_config(weight.dtype));
   const Tensor output = Tensor::allocate(
-      device,
-      {{1, 1, places, columns}, options.dtype, Layout::TILE, options.memory_config.value_or(input.memory_config())},
-      kName);
+      device, placed({{1, 1, places, columns}, options.dtype, Layout::TILE, {}}, input, options.memory_config), kName);
   const Panel panel(input.dtype(), weight.dtype, compute.math_fidelity, extents);
   std::vector<Operand> inputs{
       {"input", input}, {"rows", routing.rows}, {"begins", routing.begins}, {"counts", routing.counts}};

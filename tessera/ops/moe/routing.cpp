@@ -8,6 +8,7 @@
 
 #include "tessera/base/error.hpp"
 #include "tessera/ops/exact/rows.hpp"
+#include "tessera/ops/placement.hpp"
 #include "tessera/runtime/thread_scratch.hpp"
 #include "tessera/spec/tile.hpp"
 
@@ -196,8 +197,7 @@ Tensor moe_combine(const Tensor& y, const Routing& routing, const std::optional<
   require_shape(kName, "y", y, {1, 1, routing.rows.shape()[0], width});
   const std::int64_t k = routing.choices;
   const Tensor output = Tensor::allocate(
-      y.device(),
-      {{1, 1, routing.row_count(), width}, y.dtype(), Layout::TILE, memory_config.value_or(y.memory_config())}, kName);
+      y.device(), placed({{1, 1, routing.row_count(), width}, y.dtype(), Layout::TILE, {}}, y, memory_config), kName);
   const auto body = [in = y.view(), weights = routing.weights.view(), places = routing.places.view(),
                      out = output.view(), k, width](std::int64_t chip, std::int64_t, std::int64_t row) {
     const kernels::Kernels& isa = kernels::kernels();

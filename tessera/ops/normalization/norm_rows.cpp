@@ -1,5 +1,7 @@
 #include "tessera/ops/normalization/norm_rows.hpp"
 
+#include "tessera/ops/placement.hpp"
+
 #include <algorithm>
 #include <cmath>
 
@@ -38,9 +40,8 @@ LoadedParameters ParameterRows::load(std::int64_t chip, std::int64_t width, floa
 Tensor norm_output(std::string_view op, const Tensor& input, const Shape& shape, std::optional<DataType> dtype,
                    const std::optional<MemoryConfig>& memory_config) {
   require_float(op, dtype.value_or(input.dtype()));
-  return Tensor::allocate(
-      input.device(),
-      {shape, dtype.value_or(input.dtype()), Layout::TILE, memory_config.value_or(input.memory_config())}, op);
+  return Tensor::allocate(input.device(),
+                          placed({shape, dtype.value_or(input.dtype()), Layout::TILE, {}}, input, memory_config), op);
 }
 
 float rms_scale(double sum_of_squares, std::int64_t width, float epsilon) {

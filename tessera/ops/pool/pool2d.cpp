@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "tessera/base/error.hpp"
+#include "tessera/ops/placement.hpp"
 #include "tessera/ops/pool/pool_units.hpp"
 #include "tessera/runtime/thread_scratch.hpp"
 #include "tessera/spec/tile.hpp"
@@ -126,10 +127,9 @@ Tensor pool(std::string_view name, const Tensor& input, const Pool2dOptions& opt
   const SlidingWindow window = options.window();
   require_window(name, window, true);
   require_shape(name, "input_tensor", input, {1, 1, window.input_rows(), options.channels});
-  const TensorSpec spec{{1, 1, window.output_rows(), options.channels},
-                        options.dtype.value_or(input.dtype()),
-                        Layout::TILE,
-                        options.memory_config.value_or(input.memory_config())};
+  const TensorSpec spec =
+      placed({{1, 1, window.output_rows(), options.channels}, options.dtype.value_or(input.dtype()), Layout::TILE, {}},
+             input, options.memory_config);
   Tensor output = Tensor::allocate(input.device(), spec, name);
   const std::int64_t size = window.kernel_size.height * window.kernel_size.width;
   const PoolUnits units{.maximum = !scaler,
@@ -198,10 +198,9 @@ Tensor global_avg_pool2d(const Tensor& input_tensor, const GlobalAvgPool2dOption
                 "[{}] input_tensor [1, 1, N * H * W, C] of batch_size {} images is required; received {}", kName,
                 images, input_tensor.shape());
   const std::int64_t width = input_tensor.shape()[-1];
-  const TensorSpec spec{{1, 1, images, width},
-                        options.dtype.value_or(input_tensor.dtype()),
-                        Layout::TILE,
-                        options.memory_config.value_or(input_tensor.memory_config())};
+  const TensorSpec spec =
+      placed({{1, 1, images, width}, options.dtype.value_or(input_tensor.dtype()), Layout::TILE, {}}, input_tensor,
+             options.memory_config);
   Tensor output = Tensor::allocate(input_tensor.device(), spec, kName);
   const auto body = [in = input_tensor.view(), out = output.view(), pixels = rows / images, width](
                         std::int64_t chip, std::int64_t, std::int64_t image) {

@@ -5,6 +5,7 @@
 
 #include "tessera/base/error.hpp"
 #include "tessera/numerics/bfloat16.hpp"
+#include "tessera/ops/placement.hpp"
 #include "tessera/ops/pool/pool_units.hpp"
 #include "tessera/runtime/thread_scratch.hpp"
 #include "tessera/spec/tile.hpp"
@@ -97,10 +98,11 @@ Tensor upsample(const Tensor& input_tensor, const UpsampleOptions& options) {
   const std::int64_t width = input_tensor.shape()[-1];
   const std::int64_t rows = options.batch_size * options.input_height * options.input_width;
   require_shape(kName, "input_tensor", input_tensor, {1, 1, rows, width});
-  const TensorSpec spec{{1, 1, rows * options.scale_factor.height * options.scale_factor.width, width},
-                        options.dtype.value_or(input_tensor.dtype()),
-                        Layout::TILE,
-                        options.memory_config.value_or(input_tensor.memory_config())};
+  const TensorSpec spec = placed({{1, 1, rows * options.scale_factor.height * options.scale_factor.width, width},
+                                  options.dtype.value_or(input_tensor.dtype()),
+                                  Layout::TILE,
+                                  {}},
+                                 input_tensor, options.memory_config);
   Tensor output = Tensor::allocate(input_tensor.device(), spec, kName);
   const auto body = [in = input_tensor.view(), out = output.view(), options, width](std::int64_t chip, std::int64_t,
                                                                                     std::int64_t row) {

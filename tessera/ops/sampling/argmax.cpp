@@ -2,6 +2,7 @@
 
 #include "tessera/base/error.hpp"
 #include "tessera/ops/exact/rows.hpp"
+#include "tessera/ops/placement.hpp"
 #include "tessera/ops/sampling/rows_program.hpp"
 
 namespace tessera::ops {
@@ -10,8 +11,9 @@ Tensor argmax(const Tensor& input_tensor, const MemoryConfig& memory_config) {
   require_tile("argmax", "input_tensor", input_tensor);
   const Shape& shape = input_tensor.shape();
   base::require(shape.volume() > 0, "[argmax] input_tensor must have elements; received {}", shape);
-  const TensorSpec spec{Shape(shape.extents().first(shape.rank() - 1)), DataType::INT32, Layout::ROW_MAJOR,
-                        memory_config};
+  const TensorSpec spec =
+      placed({Shape(shape.extents().first(shape.rank() - 1)), DataType::INT32, Layout::ROW_MAJOR, {}}, input_tensor,
+             memory_config);
   Tensor output = Tensor::allocate(input_tensor.device(), spec, "argmax");
   const auto body = [out = output.view()](std::int64_t chip, std::int64_t row, const LogitsRow& logits,
                                           std::span<const float> maxima) {

@@ -2,6 +2,7 @@
 
 #include "tessera/base/error.hpp"
 #include "tessera/ops/exact/rows.hpp"
+#include "tessera/ops/placement.hpp"
 #include "tessera/ops/transformer/attention_units.hpp"
 #include "tessera/ops/transformer/attention_work.hpp"
 #include "tessera/spec/tile.hpp"
@@ -188,6 +189,7 @@ Tensor paged_scaled_dot_product_attention_decode(const Tensor& q, const Tensor& 
                 "[{}] page_table must be INT32 in ROW_MAJOR with a row for each of {} users, and blocks whole tiles; "
                 "received {} and blocks of {}",
                 kName, users, to_string(page_table.spec()), block_size);
+  if (q.memory_config().is_sharded()) require_height_sharded(kName, "q", q);
   runtime::MeshDevice& device = q.device();
   Tensor output = Tensor::allocate(device, q.spec(), kName);
 

@@ -4,7 +4,9 @@
 
 #include "tessera/base/error.hpp"
 #include "tessera/ops/exact/rows.hpp"
+#include "tessera/ops/placement.hpp"
 #include "tessera/runtime/thread_scratch.hpp"
+#include "tessera/spec/sharding.hpp"
 #include "tessera/spec/tile.hpp"
 
 namespace tessera::ops {
@@ -68,6 +70,40 @@ runtime::Stage split(const Tensor& fused, const Tensor& part, std::int64_t first
   });
 }
 
+/// As TT-NN's decode heads are placed: the input in any width, each user's heads on a core of its own.
+void require_users_on_cores(std::string_view name, const Tensor& input, const MemoryConfig& output) {
+  base::require(
+      !input.memory_config().is_sharded() || input.memory_config().memory_layout == TensorMemoryLayout::WIDTH_SHARDED,
+      "[{}] input_tensor must be interleaved or WIDTH_SHARDED; received {}", name, input.spec());
+  const std::int64_t users = input.shape()[-2];
+  const std::int64_t cores =
+      output.shard_spec ? output.shard_spec->cores() : input.device().board().arch.worker_cores();
+  base::require(output.memory_layout == TensorMemoryLayout::HEIGHT_SHARDED && users <= cores,
+                "[{}] a HEIGHT_SHARDED memory_config with a core for each of {} users is required; received {} with {} "
+                "cores; give kL1HeightSharded",
+                name, users, output, cores);
+}
+
+/// One matrix of `spec` on each core of the grid asked for, or of the first cores.
+TensorSpec on_users_cores(TensorSpec spec, const MemoryConfig& asked, const ArchSpec& arch) {
+  const std::int64_t users = spec.num_matrices();
+  const CoreGrid grid = asked.shard_spec ? CoreGrid{asked.shard_spec->grid_rows, asked.shard_spec->grid_columns}
+                                         : grid_of_cores(users, arch);
+  spec.memory_config = sharded_over(spec, asked.memory_layout, grid, asked.buffer_type);
+  spec.memory_config.shard_spec->shard_height = spec.physical_height() / users;
+  return spec;
+}
+
+/// Joined heads of decode: one head's columns on each core, where these are whole tiles.
+TensorSpec on_heads_cores(TensorSpec spec, std::int64_t heads, const ArchSpec& arch) {
+  constexpr auto kWidth = TensorMemoryLayout::WIDTH_SHARDED;
+  const bool one_each = spec.shape[-1] / heads % kTileWidth == 0 && heads <= arch.worker_cores();
+  spec.memory_config =
+      one_each ? sharded_over(spec, kWidth, grid_of_cores(heads, arch)) : sharded_over(spec, kWidth, arch);
+  if (one_each) spec.memory_config.shard_spec->shard_width = spec.shape[-1] / heads;
+  return spec;
+}
+
 QkvHeads create_heads(std::string_view name, Rows rows, const Tensor& input, const CreateHeadsOptions& options) {
   require_tile(name, "input_tensor", input);
   const std::int64_t fused_heads = options.num_heads + 2 * options.num_kv_heads;
@@ -80,12 +116,15 @@ QkvHeads create_heads(std::string_view name, Rows rows, const Tensor& input, con
       name, input.shape(), options.num_heads, options.num_kv_heads, options.batch_size);
   runtime::MeshDevice& device = input.device();
   const std::int64_t head_dim = width / fused_heads;
+  const std::int64_t length = input.shape()[-2] / options.batch_size;
+  if (rows == Rows::HEADS) require_users_on_cores(name, input, options.memory_config);
   const auto allocate = [&](std::int64_t heads, std::string_view part) {
-    return Tensor::allocate(
-        device,
-        {heads_shape(rows, options.batch_size, input.shape()[-2] / options.batch_size, heads, head_dim), input.dtype(),
-         Layout::TILE, options.memory_config},
-        part);
+    const TensorSpec spec{
+        heads_shape(rows, options.batch_size, length, heads, head_dim), input.dtype(), Layout::TILE, {}};
+    return Tensor::allocate(device,
+                            rows == Rows::HEADS ? on_users_cores(spec, options.memory_config, device.board().arch)
+                                                : placed(spec, input, options.memory_config),
+                            part);
   };
   QkvHeads heads{allocate(options.num_heads, "q"), allocate(options.num_kv_heads, "k"),
                  allocate(options.num_kv_heads, "v")};
@@ -114,8 +153,10 @@ Tensor concat_heads(std::string_view name, Rows rows, const Tensor& input) {
   const std::int64_t length = rows == Rows::POSITIONS ? shape[2] : shape[1];
   const std::int64_t tokens = shape[0] * length;
   const std::int64_t head_dim = shape[3];
+  const TensorSpec joined{{1, 1, tokens, heads * head_dim}, input.dtype(), Layout::TILE, {}};
+  if (rows == Rows::HEADS) require_height_sharded(name, "input_tensor", input);
   Tensor output = Tensor::allocate(
-      device, {{1, 1, tokens, heads * head_dim}, input.dtype(), Layout::TILE, input.memory_config()}, name);
+      device, rows == Rows::HEADS ? on_heads_cores(joined, heads, device.board().arch) : placed(joined, input), name);
   const auto body = [in = input.view(), out = output.view(), heads, length, head_dim, rows](
                         std::int64_t chip, std::int64_t, std::int64_t token) {
     float* const values = runtime::thread_scratch(heads * head_dim);

@@ -4,6 +4,7 @@
 
 #include "tessera/base/error.hpp"
 #include "tessera/ops/exact/rows.hpp"
+#include "tessera/ops/placement.hpp"
 #include "tessera/runtime/thread_scratch.hpp"
 #include "tessera/spec/tile.hpp"
 
@@ -72,6 +73,10 @@ Tensor rotary_embedding_llama(const Tensor& input_tensor, const Tensor& cos, con
   const Shape angles = is_decode_mode ? Shape{1, shape[1], 1, head_dim} : Shape{1, 1, shape[2], head_dim};
   require_shape(kName, "cos", cos, angles);
   require_shape(kName, "sin", sin, angles);
+  if (is_decode_mode) {
+    for (const auto& [name, tensor] : {Operand{"input_tensor", input_tensor}, Operand{"cos", cos}, Operand{"sin", sin}})
+      require_height_sharded(kName, name, tensor);
+  }
   runtime::MeshDevice& device = input_tensor.device();
   Tensor output = Tensor::allocate(device, input_tensor.spec(), kName);
 
