@@ -53,8 +53,8 @@ std::vector<CircularBuffer> buffers_of(const MatmulProblem& problem, const Matmu
   const std::int64_t width = config.per_core_n / config.out_blocks_w;
   const bool own_output = problem.output_dtype != DataType::BFLOAT16;
   std::vector<CircularBuffer> buffers{
-      buffer("input_tensor_a", problem.in0_dtype, 2 * config.in0_block_w * height),
-      buffer("weight", problem.dtype, 2 * config.in0_block_w * width),
+      buffer("input blocks", problem.in0_dtype, 2 * config.in0_block_w * height),
+      buffer("weight blocks", problem.dtype, 2 * config.in0_block_w * width),
       buffer(own_output ? "partials" : "output", DataType::BFLOAT16, height * width, !own_output && problem.in0_in_l1)};
   if (own_output) {
     const std::int64_t results = problem.in0_in_l1 ? config.per_core_m * config.per_core_n : height * width;
@@ -117,18 +117,18 @@ MatmulConfig configure(const MatmulProblem& problem, const ArchSpec& arch) {
 namespace {
 
 /// One row of tiles against weights in the DRAM banks (matmul_op_multi_core_reuse_dram_sharded.cpp): each bank's reader
-/// brings its columns in three buffers. Wide results, such as logits, are computed in parts (tt_transformers: columns
-/// of 48 cores at most).
+/// brings its columns in three buffers; shards of input and output are blocks' source and goal, not blocks. Wide
+/// results, such as logits, are computed in parts (tt_transformers: columns of 48 cores at most).
 std::vector<CircularBuffer> decode_buffers(const MatmulProblem& problem, const ArchSpec& arch) {
   constexpr std::int64_t kMostColumns = 668 * 48;
   constexpr std::int64_t kTriple = 3;
   constexpr std::int64_t kDeepest = 8;
   const std::int64_t depth = tiles(problem.k);
   const auto with = [&](std::int64_t block, std::int64_t width) {
-    return std::vector<CircularBuffer>{buffer("input_tensor_a", problem.in0_dtype, 2 * block),
-                                       buffer("weight", problem.dtype, kTriple * block * width),
+    return std::vector<CircularBuffer>{buffer("input blocks", problem.in0_dtype, 2 * block),
+                                       buffer("weight blocks", problem.dtype, kTriple * block * width),
                                        buffer("partials", DataType::BFLOAT16, width),
-                                       buffer("output", problem.output_dtype, width)};
+                                       buffer("results", problem.output_dtype, width)};
   };
   const std::int64_t columns = tiles(std::min(problem.n, kMostColumns));
   std::int64_t width = div_up(columns, arch.dram_banks);

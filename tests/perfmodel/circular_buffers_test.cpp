@@ -78,9 +78,9 @@ TEST(CircularBuffers, OfADecodeMatmulHoldThreeBlocksOfABanksColumns) {
                                    {"weight", tiled({1, 1, 4096, 14336}, DataType::BFLOAT8_B)}},
                         .outputs = {{"output", tiled({1, 1, 32, 14336})}}};
   const auto buffers = buffers_of(linear);
-  EXPECT_EQ(find(buffers, "weight").pages, 3 * 2 * 38);
-  EXPECT_EQ(find(buffers, "weight").page_bytes, kBfp8Tile);
-  EXPECT_EQ(find(buffers, "input_tensor_a").pages, 2 * 2);
+  EXPECT_EQ(find(buffers, "weight blocks").pages, 3 * 2 * 38);
+  EXPECT_EQ(find(buffers, "weight blocks").page_bytes, kBfp8Tile);
+  EXPECT_EQ(find(buffers, "input blocks").pages, 2 * 2);
 }
 
 TEST(CircularBuffers, OfWideLogitsAreThoseOfAPart) {
@@ -88,7 +88,7 @@ TEST(CircularBuffers, OfWideLogitsAreThoseOfAPart) {
                         .inputs = {{"input_tensor_a", tiled({1, 1, 32, 4096})},
                                    {"weight", tiled({1, 1, 4096, 128256}, DataType::BFLOAT8_B)}},
                         .outputs = {{"output", tiled({1, 1, 32, 128256})}}};
-  EXPECT_EQ(find(buffers_of(linear), "output").pages, 84); // 668 columns of 48 cores over 12 banks
+  EXPECT_EQ(find(buffers_of(linear), "results").pages, 84); // 668 columns of 48 cores over 12 banks
 }
 
 TEST(CircularBuffers, OfANormAreARowUntilThatIsTooLarge) {
