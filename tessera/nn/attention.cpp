@@ -34,7 +34,7 @@ tensor::Tensor Attention::forward(const tensor::Tensor& x, const ForwardContext&
 tensor::Tensor Attention::prefill(const tensor::Tensor& qkv, const ForwardContext& context) const {
   auto [q, k, v] = ops::nlp_create_qkv_heads(qkv, {.num_heads = shape_.heads,
                                                    .num_kv_heads = shape_.kv_heads,
-                                                   .memory_config = context.memory_config}); // [1, H, S, D]
+                                                   .memory_config = context.heads_memory_config}); // [1, H, S, D]
   q = placed(q, norms_.q, context);
   k = placed(k, norms_.k, context);
   ops::paged_fill_cache(cache_.keys, k, context.page_table, context.user);
@@ -43,9 +43,10 @@ tensor::Tensor Attention::prefill(const tensor::Tensor& qkv, const ForwardContex
 }
 
 tensor::Tensor Attention::decode(const tensor::Tensor& qkv, const ForwardContext& context) const {
-  auto [q, k, v] = ops::nlp_create_qkv_heads_decode(qkv, {.num_heads = shape_.heads,
-                                                          .num_kv_heads = shape_.kv_heads,
-                                                          .memory_config = context.memory_config}); // [1, B, H, D]
+  auto [q, k, v] =
+      ops::nlp_create_qkv_heads_decode(qkv, {.num_heads = shape_.heads,
+                                             .num_kv_heads = shape_.kv_heads,
+                                             .memory_config = context.heads_memory_config}); // [1, B, H, D]
   q = placed(q, norms_.q, context);
   k = placed(k, norms_.k, context);
   ops::paged_update_cache(cache_.keys, k, context.positions, context.page_table);

@@ -176,19 +176,21 @@ ForwardContext DecoderModel::prefill_context(std::int64_t length, std::int64_t f
           .page_table = page_table_,
           .user = inputs_.user,
           .activation = precision_.activation,
-          .memory_config = kDramInterleaved};
+          .memory_config = kDramInterleaved,
+          .heads_memory_config = kDramInterleaved};
 }
 
 ForwardContext DecoderModel::decode_context(const StepInputs& inputs) const {
   return {.phase = Phase::DECODE,
           .parallel = parallel_,
-          .rope = rope_.look_up(inputs.rotary_positions, kL1Interleaved),
+          .rope = rope_.look_up(inputs.rotary_positions, kL1HeightSharded),
           .key_bias = key_bias_,
           .positions = inputs.positions,
           .places = inputs.positions.reshape({1, 1, inputs.positions.shape()[0]}),
           .page_table = page_table_,
           .activation = precision_.activation,
-          .memory_config = kL1Interleaved};
+          .memory_config = kL1WidthSharded,
+          .heads_memory_config = kL1HeightSharded};
 }
 
 tensor::Tensor DecoderModel::embed(const tensor::Tensor& ids, const ForwardContext& context) const {

@@ -9,6 +9,7 @@
 #include "tessera/nn/decoder_model.hpp"
 #include "tessera/ops/embedding/embedding.hpp"
 #include "tessera/ops/transformer/rotary_embedding.hpp"
+#include "tessera/spec/sharding.hpp"
 #include "tessera/tensor/transfer.hpp"
 
 namespace tessera::nn {
@@ -38,11 +39,11 @@ void put_rows(HostTensor& y, const HostTensor& rows, std::int64_t first, std::in
   }
 }
 
-/// A tensor that is the same on every chip.
-tensor::Tensor upload(runtime::MeshDevice& device, HostTensor rows, const Shape& shape, const ForwardContext& context) {
-  rows.shape = shape;
-  return tensor::from_host(device, tensor::rows_of(std::move(rows)),
-                           {shape, context.activation, Layout::TILE, context.memory_config}, "module_input");
+/// Activations of `shape` where an op would put them.
+TensorSpec spec_at(const runtime::MeshDevice& device, const Shape& shape, DataType dtype, const MemoryConfig& place) {
+  TensorSpec spec{shape, dtype, Layout::TILE, place};
+  if (place.is_sharded()) spec.memory_config = sharded_over(spec, place.memory_layout, device.board().arch);
+  return spec;
 }
 
 /// Rows [R, E] of which chip c takes the columns range(c).
@@ -52,7 +53,7 @@ tensor::Tensor upload(runtime::MeshDevice& device, const HostTensor& rows, const
   const std::int64_t count = rows.shape[0];
   const Shape shape{1, 1, count, range(0).count};
   const tensor::Tensor x = tensor::Tensor::allocate(
-      device, {shape, context.activation, Layout::TILE, context.memory_config}, "module_input");
+      device, spec_at(device, shape, context.activation, context.memory_config), "module_input");
   const HostRows whole = tensor::rows_of(rows);
   tensor::write_rows(x, context.parallel.of_chips([&](std::int64_t chip) {
     return part_of(whole, {0, count}, range(chip));
@@ -222,7 +223,10 @@ HostTensor DecoderModel::rotate_rows(const HostTensor& rows, const ForwardContex
     heads_first.data[device_index] = rows.data[host_index];
   });
   const Shape shape = decode ? Shape{1, count, heads, head_dim} : Shape{1, heads, count, head_dim};
-  const tensor::Tensor x = upload(*device_, std::move(heads_first), shape, context);
+  heads_first.shape = shape;
+  const tensor::Tensor x =
+      tensor::from_host(*device_, tensor::rows_of(std::move(heads_first)),
+                        spec_at(*device_, shape, context.activation, context.heads_memory_config), "module_input");
   const HostTensor rotated =
       tensor::to_host(ops::rotary_embedding_llama(x, context.rope.cos, context.rope.sin, decode));
   HostTensor y{rows.shape, std::vector<float>(rows.data.size())};

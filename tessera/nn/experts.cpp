@@ -7,10 +7,11 @@ namespace tessera::nn {
 
 tensor::Tensor Experts::forward(const tensor::Tensor& x, const ForwardContext& context) const {
   const TensorParallel& parallel = context.parallel;
-  const auto options = [&context](const ComputeByPhase& compute) {
-    return ops::LinearOptions{.dtype = context.activation,
-                              .memory_config = context.memory_config,
-                              .compute_kernel_config = context.of_phase(compute)};
+  // Rows of experts are more than one tile high, and as many as the routing says: they are not sharded.
+  const MemoryConfig of_experts{.buffer_type = context.memory_config.buffer_type};
+  const auto options = [&](const ComputeByPhase& compute) {
+    return ops::LinearOptions{
+        .dtype = context.activation, .memory_config = of_experts, .compute_kernel_config = context.of_phase(compute)};
   };
   // Two experts may be close: the router's logits are not rounded.
   const tensor::Tensor logits = parallel.sum_columns(
@@ -24,7 +25,7 @@ tensor::Tensor Experts::forward(const tensor::Tensor& x, const ForwardContext& c
   const tensor::Tensor up = into(w3);
   const tensor::Tensor hidden = ops::mul(gate, up, {.input_tensor_a_activation = activation});
   const tensor::Tensor y = ops::grouped_linear(hidden, ops::GroupedInput::PLACES, w2, routing, options(compute_ff2));
-  return parallel.sum_rows(ops::moe_combine(y, routing));
+  return parallel.sum_rows(ops::moe_combine(y, routing, context.memory_config));
 }
 
 } // namespace tessera::nn

@@ -21,7 +21,10 @@ struct ForwardContext {
   tensor::Tensor page_table; ///< [users, blocks of a user] INT32
   tensor::Tensor user;       ///< prefill: [1] INT32, whose cache is filled
   DataType activation = DataType::BFLOAT16;
-  MemoryConfig memory_config; ///< of activations: L1 in decode, DRAM in prefill
+  /// Of activations [1, 1, R, width]: in decode L1 WIDTH_SHARDED, with shards as each op chooses them; in prefill DRAM.
+  MemoryConfig memory_config;
+  /// Of heads [1, B, H, D] in decode, a user's on a core.
+  MemoryConfig heads_memory_config;
 
   const std::optional<ComputeConfig>& of_phase(const ComputeByPhase& compute) const {
     return phase == Phase::DECODE ? compute.decode : compute.prefill;

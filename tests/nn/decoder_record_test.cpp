@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <map>
 #include <set>
 
 #include "tessera/base/error.hpp"
@@ -142,6 +143,49 @@ TEST(RecordMode, DecodeKeepsItsActivationsInL1AndPrefillInDram) {
               AllOf(Not(testing::IsEmpty()), Each(BufferType::L1)));
   EXPECT_THAT(places([&] { model->forward_prefill(0, random_ids(40, 1), LogitsRows::ALL); }),
               AllOf(Not(testing::IsEmpty()), Each(BufferType::DRAM)));
+}
+
+/// The places of a decode step's outputs, by op.
+std::map<std::string, std::set<std::string>> decode_places(const DecoderConfig& config, std::int64_t users) {
+  const auto model = plan(config, "accuracy", users);
+  Keeper keeper;
+  model->device().add_observer(keeper);
+  std::vector<std::int32_t> ids(static_cast<std::size_t>(users));
+  model->forward_decode(ids, ids);
+  model->device().remove_observer(keeper);
+  std::map<std::string, std::set<std::string>> places;
+  for (const OpRecord& record : keeper.records)
+    places[record.scope == "lm_head" ? "lm_head" : record.name].insert(
+        to_string(record.outputs.at(0).spec.memory_config));
+  return places;
+}
+
+TEST(RecordMode, DecodeShardsItsActivationsAsTheCardDoes) {
+  DecoderConfig config = small_config();
+  config.hidden_size = 2048;
+  config.heads = 32;
+  config.kv_heads = 8;
+  config.head_dim = 64;
+  config.intermediate_size = 8192;
+  const auto places = decode_places(config, 12);
+  const std::set<std::string> residual{"L1 WIDTH_SHARDED 32x64 on 4x8 cores"};
+  const std::set<std::string> of_users{"L1 HEIGHT_SHARDED 32x64 on 2x8 cores"};
+  EXPECT_EQ(places.at("rms_norm"), residual);
+  EXPECT_EQ(places.at("add"), residual);
+  EXPECT_EQ(places.at("embedding"), (std::set<std::string>{*residual.begin(), *of_users.begin()}));
+  EXPECT_EQ(places.at("mul"), std::set<std::string>{"L1 WIDTH_SHARDED 32x256 on 4x8 cores"});
+  EXPECT_EQ(places.at("nlp_create_qkv_heads_decode"), of_users);
+  EXPECT_EQ(places.at("rotary_embedding_llama"), of_users);
+  EXPECT_EQ(places.at("paged_scaled_dot_product_attention_decode"), of_users);
+  EXPECT_EQ(places.at("nlp_concat_heads_decode"), residual);
+  EXPECT_EQ(places.at("lm_head"), std::set<std::string>{"DRAM INTERLEAVED"});
+}
+
+TEST(RecordMode, DecodeNeedsNoCopyBetweenPlaces) {
+  for (const auto& [op, of_op] : decode_places(small_config(), 2)) {
+    EXPECT_THAT(op, Not(testing::HasSubstr("shard")));
+    EXPECT_NE(op, "to_memory_config");
+  }
 }
 
 /// A model of 8 B parameters in the dimensions of Llama 3.1.
