@@ -14,6 +14,11 @@ constexpr std::int64_t kRowsOfUnit = 4;
 // Elements of one unit of tiles: enough to outweigh handing it out.
 constexpr std::int64_t kElementsOfUnit = 4096;
 
+/// For messages. It costs as much as all else that an op does on the host: only where a check has failed.
+std::string received(const Tensor& tensor) {
+  return tensor.defined() ? to_string(tensor.spec()) : "none";
+}
+
 } // namespace
 
 OpRecord describe(Operands inputs, Operands outputs, OpDetails details) {
@@ -113,7 +118,7 @@ void require_own_memory(std::string_view op, Operands outputs) {
     base::require(!tensor.is_shared(),
                   "[{}] {} must have memory of its own to be written; received {}, which other chips or devices read; "
                   "copy it first",
-                  op, name, to_string(tensor.spec()));
+                  op, name, tensor.spec());
   }
 }
 
@@ -169,22 +174,25 @@ void load_tile_rows(const kernels::ConstTiles& tiles, std::int64_t tile_row, std
 }
 
 void require_tile(std::string_view op, std::string_view argument, const Tensor& tensor) {
-  base::require(
-      tensor.defined() && tensor.layout() == Layout::TILE && !is_integer(tensor.dtype()) && tensor.shape().rank() >= 2,
-      "[{}] {} must be a floating-point tensor of rank 2 or more in TILE layout; received {}", op, argument,
-      tensor.defined() ? to_string(tensor.spec()) : "none");
+  if (tensor.defined() && tensor.layout() == Layout::TILE && !is_integer(tensor.dtype()) && tensor.shape().rank() >= 2)
+    return;
+  throw base::InvalidArgument(
+      fmt::format("[{}] {} must be a floating-point tensor of rank 2 or more in TILE layout; received {}", op, argument,
+                  received(tensor)));
 }
 
 void require_shape(std::string_view op, std::string_view argument, const Tensor& tensor, const Shape& shape) {
-  base::require(tensor.defined() && tensor.shape() == shape, "[{}] {} must have the shape {}; received {}", op,
-                argument, shape, tensor.defined() ? to_string(tensor.spec()) : "none");
+  if (tensor.defined() && tensor.shape() == shape) return;
+  throw base::InvalidArgument(
+      fmt::format("[{}] {} must have the shape {}; received {}", op, argument, shape, received(tensor)));
 }
 
 void require_integers(std::string_view op, std::string_view argument, const Tensor& tensor, const Shape& shape) {
-  base::require(tensor.defined() && tensor.dtype() == DataType::INT32 && tensor.layout() == Layout::ROW_MAJOR &&
-                    tensor.shape() == shape,
-                "[{}] {} must be INT32 {} in ROW_MAJOR; received {}", op, argument, shape,
-                tensor.defined() ? to_string(tensor.spec()) : "none");
+  if (tensor.defined() && tensor.dtype() == DataType::INT32 && tensor.layout() == Layout::ROW_MAJOR &&
+      tensor.shape() == shape)
+    return;
+  throw base::InvalidArgument(
+      fmt::format("[{}] {} must be INT32 {} in ROW_MAJOR; received {}", op, argument, shape, received(tensor)));
 }
 
 void require_float(std::string_view op, DataType dtype) {

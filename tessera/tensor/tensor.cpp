@@ -39,7 +39,7 @@ Tensor Tensor::reshape(const Shape& shape) const {
                     (layout() == Layout::ROW_MAJOR || rows(shape) == rows(spec_.shape)),
                 "[reshape] the same elements with the same last extent (in TILE layout: the same last two) are "
                 "required; received {} for {}",
-                shape, to_string(spec_));
+                shape, spec_);
   Tensor result = *this;
   result.spec_.shape = shape;
   return result;
@@ -53,7 +53,7 @@ Tensor Tensor::leading(int dim, std::int64_t count) const {
       "[leading] an interleaved ROW_MAJOR tensor and a dimension behind extents of 1 are required; received dimension "
       "{} "
       "of {}",
-      dim, to_string(spec_));
+      dim, spec_);
   base::require(0 < count && count <= shape()[dim], "[leading] 1 to {} are possible in dimension {}; received {}",
                 shape()[dim], dim, count);
   Tensor result = *this;

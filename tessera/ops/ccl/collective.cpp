@@ -11,10 +11,12 @@ namespace tessera::ops {
 namespace {
 
 const Tensor& checked(std::string_view op, const Tensor& input) {
-  base::require(input.defined() && input.shape().rank() >= 2 &&
-                    (input.layout() == Layout::ROW_MAJOR || !is_integer(input.dtype())),
-                "[{}] input_tensor must be of rank 2 or more, floating-point or in ROW_MAJOR; received {}", op,
-                input.defined() ? to_string(input.spec()) : "none");
+  if (!input.defined() || input.shape().rank() < 2 ||
+      (input.layout() != Layout::ROW_MAJOR && is_integer(input.dtype()))) {
+    throw base::InvalidArgument(
+        fmt::format("[{}] input_tensor must be of rank 2 or more, floating-point or in ROW_MAJOR; received {}", op,
+                    input.defined() ? to_string(input.spec()) : "none"));
+  }
   return input;
 }
 

@@ -33,11 +33,10 @@ const float* table_row(const DeviceView& table, std::int64_t chip, std::int64_t 
 Tensor embedding(const Tensor& ids, const Tensor& weight, const EmbeddingOptions& options) {
   require_same_device("embedding", {{"ids", ids}, {"weight", weight}});
   base::require(ids.defined() && is_integer(ids.dtype()) && ids.layout() == Layout::ROW_MAJOR,
-                "[embedding] ids must be integers in ROW_MAJOR; received {}", to_string(ids.spec()));
+                "[embedding] ids must be integers in ROW_MAJOR; received {}", ids.spec());
   base::require(weight.layout() == Layout::ROW_MAJOR && !is_integer(weight.dtype()) && weight.shape().rank() >= 2 &&
                     weight.spec().num_matrices() == 1,
-                "[embedding] weight must be one ROW_MAJOR matrix of BFLOAT16 or FLOAT32; received {}",
-                to_string(weight.spec()));
+                "[embedding] weight must be one ROW_MAJOR matrix of BFLOAT16 or FLOAT32; received {}", weight.spec());
   require_float("embedding", options.dtype);
   const std::int64_t vocabulary = weight.shape()[-2];
   const std::int64_t width = weight.shape()[-1];

@@ -27,10 +27,12 @@ Pages check(std::string_view op, const Tensor& cache, const Tensor& input, const
       cache.shape().rank() == 4 && cache.shape()[2] % kTileHeight == 0,
       "[{}] cache must have the shape [blocks, Hkv, block_size, D] with a block_size of whole tiles; received {}", op,
       cache.shape());
-  base::require(page_table.defined() && page_table.dtype() == DataType::INT32 &&
-                    page_table.layout() == Layout::ROW_MAJOR && page_table.shape().rank() == 2,
-                "[{}] page_table must be INT32 [B, blocks of a user] in ROW_MAJOR; received {}", op,
-                page_table.defined() ? to_string(page_table.spec()) : "none");
+  if (!page_table.defined() || page_table.dtype() != DataType::INT32 || page_table.layout() != Layout::ROW_MAJOR ||
+      page_table.shape().rank() != 2) {
+    throw base::InvalidArgument(
+        fmt::format("[{}] page_table must be INT32 [B, blocks of a user] in ROW_MAJOR; received {}", op,
+                    page_table.defined() ? to_string(page_table.spec()) : "none"));
+  }
   return {cache.shape()[1], cache.shape()[2], cache.shape()[3],        page_table.shape()[1],
           cache.shape()[0], input.dtype(),    is_exact(cache.device())};
 }

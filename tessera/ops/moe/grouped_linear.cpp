@@ -29,7 +29,7 @@ void check(const Tensor& input, GroupedInput kind, std::span<const Tensor> weigh
     base::require(weight.spec() == weights.front().spec() && weight.spec().num_matrices() == 1 &&
                       weight.shape()[-2] == input.shape()[-1],
                   "[{}] weights must be [1, 1, {}, N], all of one spec; received {} and {}", kName, input.shape()[-1],
-                  to_string(weights.front().spec()), to_string(weight.spec()));
+                  weights.front().spec(), weight.spec());
   }
 }
 
@@ -112,7 +112,7 @@ Tensor grouped_linear(const Tensor& input, GroupedInput kind, std::span<const Te
                       const LinearOptions& options) {
   check(input, kind, weights, routing);
   require_float(kName, options.dtype);
-  base::require(!options.bias.defined(), "[{}] no bias is taken; received {}", kName, to_string(options.bias.spec()));
+  base::require(!options.bias.defined(), "[{}] no bias is taken; received {}", kName, options.bias.spec());
   const TensorSpec& weight = weights.front().spec();
   runtime::MeshDevice& device = input.device();
   const std::int64_t places = routing.rows.shape()[0];

@@ -80,7 +80,7 @@ std::int64_t parts_of(std::string_view op, const Tensor& input, const Tensor& st
   require_same_device(op, {{"input_tensor", input}, {"stats", stats}});
   base::require(stats.shape()[-1] % part_width == 0 && stats.shape() == input.shape().with(-1, stats.shape()[-1]),
                 "[{}] stats must have the input's rows, {}, and {} columns for each chip; received {}", op,
-                input.shape(), part_width, to_string(stats.spec()));
+                input.shape(), part_width, stats.spec());
   const std::int64_t parts = stats.shape()[-1] / part_width;
   base::require(width >= 0 && width <= parts * input.shape()[-1],
                 "[{}] width must be that of the whole row, at most {} parts of {} elements, or 0; received {}", op,

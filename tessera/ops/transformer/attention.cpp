@@ -35,14 +35,14 @@ AttentionRule rule_of(std::string_view op, const AttentionOptions& options, std:
     base::require(mask.dtype() == DataType::FLOAT32 && mask.layout() == Layout::ROW_MAJOR &&
                       mask.shape() == Shape{sequences, 1, 1, mask.shape()[-1]} && mask.shape()[-1] >= capacity,
                   "[{}] attn_mask must be FLOAT32 in ROW_MAJOR, [{}, 1, 1, {} or more]; received {}", op, sequences,
-                  capacity, to_string(mask.spec()));
+                  capacity, mask.spec());
     rule.key_bias = {mask.view(), mask.shape()[-1], heads};
     return rule;
   }
   base::require(bias.dtype() == DataType::FLOAT32 && bias.layout() == Layout::ROW_MAJOR &&
                     bias.shape() == Shape{1, 1, heads, bias.shape()[-1]} && bias.shape()[-1] >= capacity,
                 "[{}] key_bias must be FLOAT32 in ROW_MAJOR, [1, 1, {}, {} or more]; received {}", op, heads, capacity,
-                to_string(bias.spec()));
+                bias.spec());
   rule.key_bias = {bias.view(), bias.shape()[-1]};
   return rule;
 }
@@ -188,7 +188,7 @@ Tensor paged_scaled_dot_product_attention_decode(const Tensor& q, const Tensor& 
                     page_table.shape()[0] >= users && block_size % kTileHeight == 0,
                 "[{}] page_table must be INT32 in ROW_MAJOR with a row for each of {} users, and blocks whole tiles; "
                 "received {} and blocks of {}",
-                kName, users, to_string(page_table.spec()), block_size);
+                kName, users, page_table.spec(), block_size);
   if (q.memory_config().is_sharded()) require_height_sharded(kName, "q", q);
   runtime::MeshDevice& device = q.device();
   Tensor output = Tensor::allocate(device, q.spec(), kName);
