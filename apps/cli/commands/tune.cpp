@@ -37,7 +37,7 @@ namespace {
 using bringup::TextPart;
 using Ids = bringup::Ids;
 
-constexpr std::int64_t kSideBySide = 8;       // sequences that decode together
+constexpr std::int64_t kSideBySide = 8; // sequences that decode together
 constexpr std::int64_t kPredictedContext = 1024;
 constexpr std::int64_t kPredictedPrompt = 128; // as published speeds have it
 
@@ -54,6 +54,7 @@ struct Options {
   std::int64_t users = 1;
   std::uint64_t seed = 1;
   std::int64_t trials = 16;
+  std::int64_t front_points = 8;
   std::string output = "tuned.json";
   std::string svg;
   std::string state = "tune-state";
@@ -140,8 +141,7 @@ class Workshop {
                                      .context = std::min(wanted, context_),
                                      .max_users = options_.users,
                                      .scheme = parallelism_.scheme});
-    bringup::TuneCost cost{
-        .weight_bytes = static_cast<double>(bringup::weight_bytes_per_step(*model, options_.users))};
+    bringup::TuneCost cost{.weight_bytes = static_cast<double>(bringup::weight_bytes_per_step(*model, options_.users))};
     const auto speed = bringup::predict_speed(*model, std::min(kPredictedPrompt, model->info().context), options_.users,
                                               parallelism_.dp, perfmodel::constants());
     if (speed) cost.decode_ns = speed->decode.time_ns;
@@ -159,8 +159,8 @@ class Workshop {
   std::string identity() const {
     return fmt::format("{}; program {}, {}; {} numerics; board {}, tp {}, dp {}; judged {}, calibration {}",
                        bringup::checkpoint_identity(checkpoint_), TESSERA_VERSION, kernels::kernels().isa,
-                       options_.model.numerics, options_.model.board, options_.model.tp,
-                       options_.model.dp.value_or(1), ids_of(text_.judged), ids_of(text_.calibration));
+                       options_.model.numerics, options_.model.board, options_.model.tp, options_.model.dp.value_or(1),
+                       ids_of(text_.judged), ids_of(text_.calibration));
   }
   std::int64_t longest() const {
     std::size_t most = 0;
@@ -230,6 +230,7 @@ bringup::TuneOptions search_options(const Options& options, const Workshop& work
                      .max_weight_bytes = bytes_limit(options, workshop)},
           .seed = options.seed,
           .trials = options.trials,
+          .front_points = options.front_points,
           .progress = [&](std::int64_t done, std::int64_t total, const std::string& what) {
             InterruptGuard::check();
             progress.update(fmt::format("{} of about {}: {}", done, total, what),
@@ -276,9 +277,8 @@ int run(const Options& options) {
   base::require(!options.state.empty(), "[tune] --state must name a folder; received nothing");
   const nn::DecoderConfig config = models::configure(checkpoint);
   const bringup::PrecisionSpace space(
-      options.model.precision,
-      {.family = config.family, .layers = config.layers, .parameters = config.parameters()}, options.groups,
-      parse_numerics(options.model.numerics) == runtime::Numerics::EXACT);
+      options.model.precision, {.family = config.family, .layers = config.layers, .parameters = config.parameters()},
+      options.groups, parse_numerics(options.model.numerics) == runtime::Numerics::EXACT);
   Workshop workshop(options, checkpoint, config, split_text(options, checkpoint, config));
   const bringup::TuneProblem problem{
       .space = space,
@@ -311,6 +311,9 @@ void add_options(CLI::App& app, Options& options) {
   app.add_option("--seed", options.seed, "Of the exchanges that are tried")->capture_default_str();
   app.add_option("--trials", options.trials, "Exchanges that are tried once the way down has been searched")
       ->capture_default_str();
+  app.add_option("--front-points", options.front_points,
+                 "Precisions between the most accurate and the smallest that are measured for the front")
+      ->capture_default_str();
   app.add_option("--output", options.output, "The precision file that is written")->capture_default_str();
   app.add_option("--svg", options.svg, "Draw accuracy against cost into this file");
   app.add_option("--state", options.state,
@@ -335,22 +338,23 @@ void add_options(CLI::App& app, Options& options) {
 } // namespace
 
 Command tune_command() {
-  return {.name = "tune",
-          .summary = "Searches the precision of each tensor group and layer for the fewest bytes that keep accuracy",
-          .examples =
-              "Starts from a preset (--precision). Without limits it looks for the cheapest precision that is no less\n"
-              "accurate than the preset. Stop it as you like: the same command goes on where it was. Exit code 0 when a\n"
-              "precision was found, 1 when nothing keeps to the limits.\n\n"
-              "Examples:\n"
-              "  tessera tune demo\n"
-              "  tessera tune demo --max-bytes performance --output small.json --svg front.svg\n"
-              "  tessera tune demo --min-top1 0.95 --objective tokens-per-s --board n300\n"
-              "  tessera tune demo --groups wqkv,wo,ff1_3,ff2 --max-kl 0.01",
-          .add = [](CLI::App& app) -> std::function<int()> {
-            auto options = std::make_shared<Options>();
-            add_options(app, *options);
-            return [options] { return run(*options); };
-          }};
+  return {
+      .name = "tune",
+      .summary = "Searches the precision of each tensor group and layer for the fewest bytes that keep accuracy",
+      .examples =
+          "Starts from a preset (--precision). Without limits it looks for the cheapest precision that is no less\n"
+          "accurate than the preset. Stop it as you like: the same command goes on where it was. Exit code 0 when a\n"
+          "precision was found, 1 when nothing keeps to the limits.\n\n"
+          "Examples:\n"
+          "  tessera tune demo\n"
+          "  tessera tune demo --max-bytes performance --output small.json --svg front.svg\n"
+          "  tessera tune demo --min-top1 0.95 --objective tokens-per-s --board n300\n"
+          "  tessera tune demo --groups wqkv,wo,ff1_3,ff2 --max-kl 0.01",
+      .add = [](CLI::App& app) -> std::function<int()> {
+        auto options = std::make_shared<Options>();
+        add_options(app, *options);
+        return [options] { return run(*options); };
+      }};
 }
 
 } // namespace tessera::cli

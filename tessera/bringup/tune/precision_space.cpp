@@ -15,8 +15,8 @@ constexpr std::int64_t kWholeModel = -1;
 
 /// A group whose tensors are weights of a matmul.
 struct LinearGroup {
-  const char* op_group;  // the precision file's key of its ops
-  const char* half_dst;  // TT-NN's MLP sums in a 16-bit Dst
+  const char* op_group; // the precision file's key of its ops
+  const char* half_dst; // TT-NN's MLP sums in a 16-bit Dst
 };
 
 const std::map<std::string, LinearGroup>& linear_groups() {
@@ -80,7 +80,7 @@ std::string PrecisionKnob::name() const {
 }
 
 const std::vector<std::string>& PrecisionSpace::all_groups() {
-  static const std::vector<std::string> groups = {"wqkv", "wo",      "ff1_3", "ff2",
+  static const std::vector<std::string> groups = {"wqkv",     "wo",   "ff1_3",   "ff2",
                                                   "kv_cache", "norm", "lm_head", "activation"};
   return groups;
 }

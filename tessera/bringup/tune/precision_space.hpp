@@ -22,10 +22,10 @@ struct PrecisionChoice {
 
 /// A tensor group of one layer, or of the whole model, with the choices that it has.
 struct PrecisionKnob {
-  std::string group;       ///< "wqkv", "lm_head": a key of a precision file
-  std::int64_t layer = -1; ///< -1: of the whole model
+  std::string group;                    ///< "wqkv", "lm_head": a key of a precision file
+  std::int64_t layer = -1;              ///< -1: of the whole model
   std::vector<PrecisionChoice> choices; ///< the most accurate first
-  std::size_t base = 0;    ///< what the preset that the space is built on has
+  std::size_t base = 0;                 ///< what the preset that the space is built on has
 
   std::string name() const; ///< "layers.3.wqkv", "lm_head"
 };

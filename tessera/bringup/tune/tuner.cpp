@@ -12,8 +12,8 @@
 namespace tessera::bringup {
 namespace {
 
-constexpr int kAttempts = 64;         // exchanges that are thought of for each that is measured
-constexpr double kOptimism = 1.05;    // of what is expected to miss a limit by less than this, some keeps to it
+constexpr int kAttempts = 64;      // exchanges that are thought of for each that is measured
+constexpr double kOptimism = 1.05; // of what is expected to miss a limit by less than this, some keeps to it
 
 class Search {
  public:
@@ -55,10 +55,8 @@ class Search {
   std::size_t measure(const nlohmann::json& file, const std::string& name) {
     const auto known = by_file_.find(file.dump());
     if (known != by_file_.end()) return known->second;
-    TunePoint point{.name = name,
-                    .file = file,
-                    .cost = problem_.cost(file),
-                    .accuracy = problem_.accuracy(file, TextPart::JUDGED)};
+    TunePoint point{
+        .name = name, .file = file, .cost = problem_.cost(file), .accuracy = problem_.accuracy(file, TextPart::JUDGED)};
     points_.push_back(std::move(point));
     by_file_[file.dump()] = points_.size() - 1;
     advance(name);
@@ -109,12 +107,12 @@ class Search {
         const double change = calibration(file, knob.name()).kl_divergence - base_kl;
         effects.back()[choice] = {cost_of(cost) - cost_of(base_cost), change, true};
         const PrecisionChoice& format = knob.choices[choice];
-        sensitivities_.push_back({.knob = knob.name(),
-                                  .choice = std::string(to_string(format.dtype)) +
-                                            (format.compute.empty() ? "" : " " + format.compute),
-                                  .kl_change = change,
-                                  .bytes_change = cost.weight_bytes - base_cost.weight_bytes,
-                                  .decode_ns_change = cost.decode_ns - base_cost.decode_ns});
+        sensitivities_.push_back(
+            {.knob = knob.name(),
+             .choice = std::string(to_string(format.dtype)) + (format.compute.empty() ? "" : " " + format.compute),
+             .kl_change = change,
+             .bytes_change = cost.weight_bytes - base_cost.weight_bytes,
+             .decode_ns_change = cost.decode_ns - base_cost.decode_ns});
       }
     }
     return effects;

@@ -52,8 +52,9 @@ struct TuneOptions {
   TuneObjective objective = TuneObjective::WEIGHT_BYTES;
   TuneLimits limits;
   std::uint64_t seed = 1;
-  std::int64_t trials = 16;       ///< exchanges of single choices that are tried at the end
-  std::int64_t front_points = 8;  ///< of the way from the most accurate precision to the smallest, measured for the front
+  std::int64_t trials = 16; ///< exchanges of single choices that are tried at the end
+  std::int64_t front_points =
+      8; ///< of the way from the most accurate precision to the smallest, measured for the front
   /// Called after each measurement: how many are done, how many there may be in all. May throw to stop the search.
   std::function<void(std::int64_t, std::int64_t, const std::string&)> progress;
 };
@@ -77,8 +78,8 @@ struct TuneSensitivity {
 };
 
 struct TuneResult {
-  std::optional<std::size_t> chosen;  ///< among the points; none: nothing keeps to the limits
-  std::vector<TunePoint> points; ///< the base first, then as they were measured
+  std::optional<std::size_t> chosen; ///< among the points; none: nothing keeps to the limits
+  std::vector<TunePoint> points;     ///< the base first, then as they were measured
   std::vector<TuneSensitivity> sensitivities;
   TuneAccuracy base_calibration;
   TuneAccuracy chosen_calibration;
