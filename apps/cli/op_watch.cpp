@@ -62,6 +62,8 @@ void print_first_below(const bringup::OpComparison& comparison) {
                   "error {:.6g}",
                   figures.relative_frobenius_error, figures.relative_frobenius_limit, figures.pcc, figures.pcc_limit,
                   figures.max_abs_error));
+  if (!comparison.save_failure().empty())
+    write_note(fmt::format("  its operands could not be saved: {}", comparison.save_failure()));
   if (comparison.saved().empty()) return;
   write_note(fmt::format("  its operands lie in {}; run it again: tessera replay-op {}", comparison.saved().string(),
                          comparison.saved().string()));
@@ -99,7 +101,10 @@ void OpWatch::attach(runtime::MeshDevice& device) {
 }
 
 int OpWatch::finish(int exit_code) {
-  if (state().comparison == nullptr) return exit_code;
+  if (state().comparison == nullptr) {
+    if (!state().folder.empty()) write_note("compare-ops: no model ran on a device");
+    return exit_code;
+  }
   const bringup::OpComparison& comparison = *state().comparison;
   write_note(fmt::format("compare-ops: {} ops beside the reference's on the same inputs, {} below their thresholds",
                          comparison.compared(), comparison.below()));

@@ -82,7 +82,7 @@ void OpComparison::take(OpRow row, const OpCase& op) {
     save_case(path, op);
     saved_ = path;
   } catch (const base::Error& error) {
-    ++skipped_[fmt::format("the file of op {}: {}", row.number, error.what())];
+    save_failure_ = error.what();
   }
 }
 

@@ -61,6 +61,8 @@ class OpComparison : public runtime::QueueObserver {
   /// The first op below its threshold, and the file that holds it (empty without a folder).
   const std::optional<OpRow>& first_below() const { return first_below_; }
   const std::filesystem::path& saved() const { return saved_; }
+  /// Why that file could not be written; empty: it could.
+  const std::string& save_failure() const { return save_failure_; }
   /// Ops that were not compared, and why: "name: reason".
   const std::map<std::string, std::int64_t>& skipped() const { return skipped_; }
 
@@ -83,6 +85,7 @@ class OpComparison : public runtime::QueueObserver {
   std::map<std::string, Kind> kinds_;
   std::optional<OpRow> first_below_;
   std::filesystem::path saved_;
+  std::string save_failure_;
   std::map<std::string, std::int64_t> skipped_;
 };
 
