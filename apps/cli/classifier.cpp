@@ -5,6 +5,7 @@
 #include <filesystem>
 
 #include "apps/cli/board_file.hpp"
+#include "apps/cli/op_watch.hpp"
 #include "apps/cli/ranks.hpp"
 #include "tessera/base/error.hpp"
 #include "tessera/base/file.hpp"
@@ -52,6 +53,7 @@ ClassifierOnBoard open_classifier(const ModelOptions& options, const checkpoint:
                                            .trace_region_size = options.trace_region_size});
   opened.model = models::load_classifier(
       opened.mesh, checkpoint, {.precision = options.precision, .random_seed = random_seed, .tensor_parallel = tp});
+  OpWatch::attach(*opened.mesh);
   return opened;
 }
 

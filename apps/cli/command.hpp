@@ -30,6 +30,7 @@ Command plan_command();
 Command predict_command();
 Command bench_command();
 Command profile_command();
+Command replay_op_command();
 Command devices_command();
 Command models_command();
 

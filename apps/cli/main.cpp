@@ -11,6 +11,7 @@
 
 #include "apps/cli/command.hpp"
 #include "apps/cli/exit_code.hpp"
+#include "apps/cli/op_watch.hpp"
 #include "apps/cli/ranks.hpp"
 #include "apps/cli/standard_streams.hpp"
 #include "tessera/base/error.hpp"
@@ -102,7 +103,12 @@ int run(Program& program, int argc, char** argv) {
   tessera::base::require<tessera::base::Unsupported>(
       !Ranks::several() || program.on_several_ranks.contains(command),
       "[ranks] generate and forward run on several ranks; received {}; start it without mpirun", command->get_name());
-  return program.run.at(command)();
+  try {
+    return OpWatch::finish(program.run.at(command)());
+  } catch (...) {
+    OpWatch::finish(EXIT_NO);
+    throw;
+  }
 }
 
 } // namespace

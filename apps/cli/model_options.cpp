@@ -8,6 +8,7 @@
 
 #include "apps/cli/board_file.hpp"
 #include "apps/cli/interrupt.hpp"
+#include "apps/cli/op_watch.hpp"
 #include "apps/cli/progress.hpp"
 #include "apps/cli/ranks.hpp"
 #include "apps/cli/standard_streams.hpp"
@@ -62,6 +63,7 @@ void ModelOptions::add(CLI::App& app) {
   app.add_option("--threads", threads, "Host threads; 0: one for each hardware thread")->capture_default_str();
   app.add_flag("--pin-threads", pin_threads,
                "Bind the threads to processors; for machines whose memory belongs to processors (NUMA)");
+  OpWatch::add_options(app);
 }
 
 void ModelOptions::add_trace_options(CLI::App& app) {
@@ -147,6 +149,7 @@ ModelOnBoard open_model(const ModelOptions& options, const checkpoint::Checkpoin
   };
   const auto start = std::chrono::steady_clock::now();
   opened.model = models::load_copies(opened.mesh, checkpoint, load, opened.parallelism);
+  for (runtime::MeshDevice* device : opened.devices()) OpWatch::attach(*device);
   const std::chrono::duration<double> time = std::chrono::steady_clock::now() - start;
   const nn::CausalLMInfo& info = opened.model->info();
   spdlog::debug("{}: {} layers, context {}, {} users, loaded in {:.2f} s", info.family, info.layers, info.context,

@@ -17,6 +17,7 @@
 #include "apps/cli/interrupt.hpp"
 #include "apps/cli/json_output.hpp"
 #include "apps/cli/memory_plan.hpp"
+#include "apps/cli/op_watch.hpp"
 #include "apps/cli/profile_option.hpp"
 #include "apps/cli/progress.hpp"
 #include "apps/cli/standard_streams.hpp"
@@ -192,6 +193,7 @@ int run_classifier(const Options& options, const checkpoint::Checkpoint& checkpo
 
 int run(const Options& options) {
   const InterruptGuard interrupt;
+  OpWatch::set_default_folder(options.report);
   const auto checkpoint = models::open_classifier_checkpoint(options.checkpoint);
   if (is_classifier(checkpoint)) return run_classifier(options, checkpoint);
   for (const std::string& stage : options.stages) {

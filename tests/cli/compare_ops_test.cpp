@@ -1,0 +1,87 @@
+// --compare-ops: every op of a model beside the reference's, and replay-op.
+
+#include <gmock/gmock.h>
+
+#include <filesystem>
+
+#include "tessera/reference/reference.hpp"
+#include "tests/cli/tiny_folder.hpp"
+
+namespace tessera::test {
+namespace {
+
+using testing::HasSubstr;
+
+class CompareOps : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (!reference::available()) GTEST_SKIP() << "built without libtorch";
+  }
+
+  /// generate on the tiny model, with `more`.
+  ProgramRun generate(const std::vector<std::string>& more, const std::string& tokens = "3") const {
+    std::vector<std::string> arguments{"generate",     folder_.path(), "--prompt-ids", "3,1,4,1,5",      "--ids",
+                                       "--max-tokens", tokens,         "--ignore-eos", "--weight-cache", "off"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return run_tessera(arguments);
+  }
+
+  TinyFolder folder_;
+};
+
+TEST_F(CompareOps, PassesEveryOpInEveryPrecisionTracedAndEagerAndChangesNoToken) {
+  for (const char* const precision : {"accuracy", "performance", "full"}) {
+    const ProgramRun plain = generate({"--precision", precision});
+    for (const bool eager : {false, true}) {
+      std::vector<std::string> more{"--precision", precision, "--compare-ops=" + folder_.file("ops")};
+      if (eager) more.emplace_back("--no-trace");
+      const ProgramRun run = generate(more);
+      EXPECT_EQ(run.exit_code, 0) << run.error;
+      EXPECT_THAT(run.error, HasSubstr(" 0 below their thresholds"));
+      EXPECT_THAT(run.error, HasSubstr("paged_scaled_dot_product_attention_decode"));
+      EXPECT_THAT(run.error, Not(HasSubstr("not compared")));
+      EXPECT_EQ(run.output, plain.output);
+    }
+  }
+  EXPECT_FALSE(std::filesystem::exists(folder_.file("ops"))) << "nothing is saved where all pass";
+}
+
+TEST_F(CompareOps, SeesTheCollectivesOfAMeshAndTwoQueues) {
+  const ProgramRun run = generate({"--board", "n300", "--tp", "2", "--command-queues", "2", "--compare-ops"});
+  EXPECT_EQ(run.exit_code, 0) << run.error;
+  EXPECT_THAT(run.error, HasSubstr(" 0 below their thresholds"));
+  EXPECT_THAT(run.error, AnyOf(HasSubstr("all_reduce"), HasSubstr("reduce_scatter")));
+  EXPECT_THAT(run.error, Not(HasSubstr("not compared")));
+}
+
+TEST_F(CompareOps, PassesEveryOpInExactNumerics) {
+  const ProgramRun run = generate({"--numerics", "exact", "--compare-ops"}, "2");
+  EXPECT_EQ(run.exit_code, 0) << run.error;
+  EXPECT_THAT(run.error, HasSubstr(" 0 below their thresholds"));
+}
+
+TEST_F(CompareOps, SavesTheFirstOpBelowAndItsReplayHasTheSameFigures) {
+  const ProgramRun run =
+      generate({"--compare-ops=" + folder_.file("ops"), "--compare-ops-strictness", "1000", "--no-trace"});
+  EXPECT_EQ(run.exit_code, 1) << run.error;
+  EXPECT_THAT(run.error, HasSubstr("the first below its threshold is op "));
+  const std::size_t at = run.error.find("tessera replay-op ");
+  ASSERT_NE(at, std::string::npos) << run.error;
+  const std::size_t begin = at + std::string("tessera replay-op ").size();
+  const std::string file = run.error.substr(begin, run.error.find('\n', begin) - begin);
+  const nlohmann::json report = report_of(run_tessera({"replay-op", file, "--json"}));
+  EXPECT_EQ(report["saved"], report["replayed"]);
+  EXPECT_EQ(report["saved"]["passed"], true) << "by the thresholds as they are";
+  EXPECT_GT(report["saved"]["relative_frobenius_error"], 0.0);
+}
+
+TEST_F(CompareOps, ReplayRefusesOtherFiles) {
+  const std::string ids = folder_.write_ids("ids.safetensors", {1, 2}, {1, 2});
+  const ProgramRun run = run_tessera({"replay-op", ids});
+  EXPECT_EQ(run.exit_code, 3);
+  EXPECT_THAT(run.error, HasSubstr("--compare-ops"));
+  EXPECT_EQ(run.error_lines(), 1U);
+}
+
+} // namespace
+} // namespace tessera::test
