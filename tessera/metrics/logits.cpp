@@ -61,32 +61,48 @@ std::size_t argmax(std::span<const float> row) {
   return best;
 }
 
-LogitsAgreement compare_logits(std::span<const float> expected, std::span<const float> actual, std::size_t vocab_size) {
+std::vector<RowAgreement> compare_logits_rows(std::span<const float> expected, std::span<const float> actual,
+                                              std::size_t vocab_size) {
   base::require(
       vocab_size > 0 && !expected.empty() && expected.size() == actual.size() && expected.size() % vocab_size == 0,
       "[compare_logits] expected and actual must both be [n, {}] with n of at least 1; received {} and {} "
       "elements; check the shapes",
       vocab_size, expected.size(), actual.size());
-  const std::size_t num_rows = expected.size() / vocab_size;
-  LogitsAgreement agreement;
-  for (std::size_t r = 0; r < num_rows; ++r) {
+  std::vector<RowAgreement> rows(expected.size() / vocab_size);
+  for (std::size_t r = 0; r < rows.size(); ++r) {
     const auto expected_row = expected.subspan(r * vocab_size, vocab_size);
     const auto actual_row = actual.subspan(r * vocab_size, vocab_size);
     if (!is_distribution(expected_row) || !is_distribution(actual_row)) {
-      agreement.kl_divergence = kInfinity;
+      rows[r].kl_divergence = kInfinity;
       continue;
     }
     const std::size_t chosen = argmax(actual_row);
-    agreement.top1 += chosen == argmax(expected_row) ? 1.0 : 0.0;
-    agreement.top5 += is_in_top5(expected_row, chosen) ? 1.0 : 0.0;
-    agreement.kl_divergence += kl_divergence(expected_row, actual_row);
+    rows[r] = {.top1 = chosen == argmax(expected_row),
+               .top5 = is_in_top5(expected_row, chosen),
+               .kl_divergence = kl_divergence(expected_row, actual_row)};
   }
-  agreement.top1 /= static_cast<double>(num_rows);
-  agreement.top5 /= static_cast<double>(num_rows);
-  agreement.kl_divergence /= static_cast<double>(num_rows);
+  return rows;
+}
+
+LogitsAgreement mean_agreement(std::span<const RowAgreement> rows, std::span<const float> expected,
+                               std::span<const float> actual) {
+  LogitsAgreement agreement;
+  for (const RowAgreement& row : rows) {
+    agreement.top1 += row.top1 ? 1.0 : 0.0;
+    agreement.top5 += row.top5 ? 1.0 : 0.0;
+    agreement.kl_divergence += row.kl_divergence;
+  }
+  const auto count = static_cast<double>(rows.size());
+  agreement.top1 /= count;
+  agreement.top5 /= count;
+  agreement.kl_divergence /= count;
   agreement.pcc = pcc(expected, actual);
   agreement.max_abs_error = max_abs_error(expected, actual);
   return agreement;
+}
+
+LogitsAgreement compare_logits(std::span<const float> expected, std::span<const float> actual, std::size_t vocab_size) {
+  return mean_agreement(compare_logits_rows(expected, actual, vocab_size), expected, actual);
 }
 
 double cross_entropy(std::span<const float> logits_row, std::int64_t target) {

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <vector>
 
 namespace tessera::metrics {
 
@@ -18,10 +19,24 @@ struct LogitsAgreement {
   double max_abs_error = 0.0;
 };
 
+/// How well the logits of one row agree with the reference's.
+struct RowAgreement {
+  bool top1 = false;
+  bool top5 = false;
+  double kl_divergence = 0.0;
+};
+
 /// `expected` (the reference) and `actual`: [n, vocab_size], row-major, n >= 1. top-1 and top-5 are the token accuracy
 /// of tt_transformers' teacher forcing; of equal logits the lower index ranks first. A row of `actual` with NaN or
 /// +infinity agrees with nothing and has an infinite divergence. Throws InvalidArgument when the sizes do not fit.
 LogitsAgreement compare_logits(std::span<const float> expected, std::span<const float> actual, std::size_t vocab_size);
+/// The same row by row, n entries: `compare_logits` has their means. Throws the same.
+std::vector<RowAgreement> compare_logits_rows(std::span<const float> expected, std::span<const float> actual,
+                                              std::size_t vocab_size);
+
+/// The means of rows that compare_logits_rows made of the same logits. REQUIRES: as many rows as there.
+LogitsAgreement mean_agreement(std::span<const RowAgreement> rows, std::span<const float> expected,
+                               std::span<const float> actual);
 
 /// -log softmax(logits)[target], in nats; `logits_row` is [V]. Throws InvalidArgument when target is not in 0..V-1.
 double cross_entropy(std::span<const float> logits_row, std::int64_t target);

@@ -134,5 +134,18 @@ TEST(Perplexity, RefusesSizesThatDoNotFit) {
   EXPECT_THROW(perplexity(Values{1, 2}, {}), base::InvalidArgument);
 }
 
+TEST(CompareLogitsRows, TellsWhichRowAgrees) {
+  const Values expected{3, 1, 0, 0, 0, 0, 1, 0, 2, 0, 0, 0};
+  const Values actual{3, 1, 0, 0, 0, 0, 2, 0, 1, 0, 0, 0};
+  const std::vector<RowAgreement> rows = compare_logits_rows(expected, actual, 6);
+  ASSERT_EQ(rows.size(), 2u);
+  EXPECT_TRUE(rows[0].top1);
+  EXPECT_EQ(rows[0].kl_divergence, 0.0);
+  EXPECT_FALSE(rows[1].top1);
+  EXPECT_TRUE(rows[1].top5);
+  EXPECT_GT(rows[1].kl_divergence, 0.0);
+  EXPECT_THROW(compare_logits_rows(expected, actual, 5), base::InvalidArgument);
+}
+
 } // namespace
 } // namespace tessera::metrics

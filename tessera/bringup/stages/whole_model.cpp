@@ -3,9 +3,9 @@
 #include <algorithm>
 
 #include "tessera/bringup/advice.hpp"
-#include "tessera/bringup/judge.hpp"
 #include "tessera/bringup/stages/stage_support.hpp"
 #include "tessera/bringup/stages/stages.hpp"
+#include "tessera/bringup/teacher_forcing.hpp"
 
 namespace tessera::bringup {
 namespace {
@@ -52,14 +52,6 @@ Row logits_row(const StageContext& context, std::string module, const Pair& logi
   Row row = judge_logits(std::move(module), logits, context.device().info().vocab_size, context.limits(), judge_tokens);
   row.advice = advice_for(row, context.options().precision);
   return row;
-}
-
-/// Adds positions `first` .. `last - 1` of a sequence of `length` ids, as far as their logits are known.
-void add_logits(Pair& pair, const ReferenceOutput& expected, const generate::SequenceOutput& actual, std::size_t length,
-                std::int64_t first, std::int64_t last) {
-  const std::int64_t known = expected.first_position(length);
-  first = std::max(first, known);
-  if (first < last) pair.add(expected.logits, first - known, actual.logits, first, last - first);
 }
 
 void add_states(std::vector<Pair>& pairs, const ReferenceOutput& expected, const generate::SequenceOutput& actual,
