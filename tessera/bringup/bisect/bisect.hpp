@@ -11,6 +11,7 @@
 #include "tessera/bringup/bisect/routing.hpp"
 #include "tessera/bringup/reference.hpp"
 #include "tessera/metrics/comparison.hpp"
+#include "tessera/metrics/logits.hpp"
 #include "tessera/nn/causal_lm.hpp"
 #include "tessera/nn/precision.hpp"
 
@@ -47,14 +48,7 @@ struct Options {
 };
 
 /// How the device's logits agree with the reference's, over the texts.
-struct Agreement {
-  double kl_divergence = 0.0; ///< mean, in nats
-  double top1 = 0.0;
-  double top5 = 0.0;
-  double pcc = 0.0;
-  double relative_error = 0.0; ///< Frobenius
-  std::int64_t positions = 0;
-};
+using Agreement = metrics::LogitsAgreement;
 
 /// What is known of a module. Errors are those of its output.
 struct ModuleErrors {
@@ -96,7 +90,7 @@ struct Swap {
   double kl_gain() const { return before.kl_divergence - after.kl_divergence; }
   double kl_share() const;    ///< of the KL divergence before; 0 when that is 0
   double top1_gain() const { return after.top1 - before.top1; }
-  double error_share() const; ///< of the squared error of the logits
+  double error_share() const; ///< of the squared error of the logits, by 1 - PCC
 };
 
 /// What accuracy is lost by.
@@ -120,6 +114,7 @@ struct Result {
   std::string numerics;
   std::string precision;
   std::int64_t layers = 0;
+  std::int64_t positions = 0; ///< judged, of all texts
   Agreement prefill;
   Agreement decode;
   std::vector<ModuleErrors> modules; ///< in the model's order

@@ -6,6 +6,7 @@
 #include <random>
 
 #include "tessera/base/error.hpp"
+#include "tessera/bringup/teacher_forcing.hpp"
 #include "tessera/metrics/logits.hpp"
 
 namespace tessera::bringup::bisect {
@@ -32,6 +33,32 @@ HostTensor even_values(const Shape& shape) {
   }
   return tensor;
 }
+
+/// The reference's logits on the texts, as they lie here.
+class KnownLogits : public Reference {
+ public:
+  /// `logits` [B, S, V] of B texts.
+  KnownLogits(const std::vector<Ids>& texts, const HostTensor& logits) {
+    const std::size_t values = logits.data.size() / texts.size();
+    const Shape shape{logits.shape[1], logits.shape[2]};
+    for (std::size_t text = 0; text < texts.size(); ++text) {
+      const auto first = logits.data.begin() + static_cast<std::ptrdiff_t>(text * values);
+      outputs_[texts[text]].logits = {shape, {first, first + static_cast<std::ptrdiff_t>(values)}};
+    }
+  }
+
+  std::string description() const override { return "the reference"; }
+  std::optional<nn::CausalLMInfo> info() override { return std::nullopt; }
+  const ModuleCase* module_case(const std::string&) override { return nullptr; }
+  const ReferenceOutput* sequence(const Ids& ids) override {
+    const auto known = outputs_.find(ids);
+    return known == outputs_.end() ? nullptr : &known->second;
+  }
+  std::optional<Ids> continuation(const Ids&, std::int64_t) override { return std::nullopt; }
+
+ private:
+  std::map<Ids, ReferenceOutput> outputs_;
+};
 
 } // namespace
 
@@ -85,14 +112,18 @@ double Session::full_limit() const {
 }
 
 Agreement Session::judge(const HostTensor& logits) const {
-  const auto width = static_cast<std::size_t>(logits_.shape[-1]);
-  const metrics::LogitsAgreement figures = metrics::compare_logits(logits_.data, logits.data, width);
-  return {.kl_divergence = figures.kl_divergence,
-          .top1 = figures.top1,
-          .top5 = figures.top5,
-          .pcc = figures.pcc,
-          .relative_error = metrics::relative_frobenius_error(logits_.data, logits.data),
-          .positions = static_cast<std::int64_t>(logits_.data.size() / width)};
+  return metrics::compare_logits(logits_.data, logits.data, static_cast<std::size_t>(logits_.shape[-1]));
+}
+
+Agreement Session::force(nn::CausalLM& device, std::int64_t runs, const std::string& doing) {
+  KnownLogits reference(texts_, logits_);
+  std::int64_t told = 0;
+  const auto progress = [&](std::int64_t done, std::int64_t total) {
+    const std::int64_t now = runs * done / std::max<std::int64_t>(total, 1);
+    advance(now - told, doing);
+    told = now;
+  };
+  return teacher_force(device, reference, texts_, {.prefill_positions = 0, .progress = progress}).agreement;
 }
 
 void Session::advance(std::int64_t runs, const std::string& doing) {

@@ -29,6 +29,8 @@ class Session {
 
   /// Compares logits [B, S, V], or of texts one after the other, with the reference's.
   Agreement judge(const HostTensor& logits) const;
+  /// Teacher forcing of a model on the texts, by decode alone: work of `runs`.
+  Agreement force(nn::CausalLM& device, std::int64_t runs, const std::string& doing);
 
   /// Adds work that has become known, in runs of one module over the texts.
   void plan(std::int64_t runs) { planned_ += runs; }
