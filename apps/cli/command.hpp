@@ -18,6 +18,7 @@ struct Command {
 };
 
 Command bringup_command();
+Command bisect_command();
 Command chat_command();
 Command generate_command();
 Command forward_command();

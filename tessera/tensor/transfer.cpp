@@ -10,6 +10,7 @@
 #include "tessera/runtime/thread_scratch.hpp"
 #include "tessera/spec/tile.hpp"
 #include "tessera/tensor/mapped_rows.hpp"
+#include "tessera/tensor/operand_rows.hpp"
 
 namespace tessera::tensor {
 namespace {
@@ -421,18 +422,44 @@ std::vector<std::int32_t> to_host_integers(const Tensor& tensor, std::int64_t ch
   return begin_read_integers(tensor, chip).get();
 }
 
-HostTensor read_operand(const runtime::MeshDevice& device, const OperandRecord& operand, std::int64_t chip) {
+namespace {
+
+DeviceView view_of(const runtime::MeshDevice& device, const OperandRecord& operand, std::int64_t chip) {
   require_data(device);
   base::require<base::Unsupported>(device.is_local(chip),
                                    "[read_operand] a chip of this rank is required; received {}, which is of rank {}",
                                    chip, device.rank_of(chip));
-  const TensorSpec& spec = operand.spec;
-  const DeviceView view(device.host_bytes(spec.memory_config.buffer_type, operand.address), spec);
-  const std::int64_t width = width_of(spec);
-  HostTensor result = room_for(spec.shape);
-  for (std::int64_t row = 0; row < rows_in(spec); ++row)
-    decode_row(view, spec, chip, row, width, result.data.data() + row * width);
+  return {device.host_bytes(operand.spec.memory_config.buffer_type, operand.address), operand.spec};
+}
+
+} // namespace
+
+HostTensor read_operand(const runtime::MeshDevice& device, const OperandRecord& operand, std::int64_t chip) {
+  const DeviceView view = view_of(device, operand, chip);
+  const std::int64_t width = width_of(operand.spec);
+  HostTensor result = room_for(operand.spec.shape);
+  for (std::int64_t row = 0; row < rows_in(operand.spec); ++row)
+    decode_row(view, operand.spec, chip, row, width, result.data.data() + row * width);
   return result;
+}
+
+std::vector<float> read_operand_rows(const runtime::MeshDevice& device, const OperandRecord& operand, std::int64_t chip,
+                                     std::span<const std::int64_t> rows) {
+  const DeviceView view = view_of(device, operand, chip);
+  const auto width = static_cast<std::size_t>(width_of(operand.spec));
+  std::vector<float> values(rows.size() * width);
+  for (std::size_t i = 0; i < rows.size(); ++i)
+    decode_row(view, operand.spec, chip, rows[i], static_cast<std::int64_t>(width), values.data() + i * width);
+  return values;
+}
+
+std::vector<std::int32_t> read_operand_integers(const runtime::MeshDevice& device, const OperandRecord& operand,
+                                                std::int64_t chip) {
+  const TensorSpec& spec = operand.spec;
+  base::require(is_integer(spec.dtype) && spec.layout == Layout::ROW_MAJOR,
+                "[read_operand_integers] an integer dtype in ROW_MAJOR is required; received {}", to_string(spec));
+  const std::int32_t* const values = view_of(device, operand, chip).elements<std::int32_t>(chip);
+  return {values, values + spec.shape.volume()};
 }
 
 } // namespace tessera::tensor

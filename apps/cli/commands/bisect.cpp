@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <cstdlib>
 #include <filesystem>
 #include <memory>
 
@@ -14,7 +15,6 @@
 #include "apps/cli/model_options.hpp"
 #include "apps/cli/progress.hpp"
 #include "apps/cli/standard_streams.hpp"
-#include "apps/cli/temporary_file.hpp"
 #include "tessera/base/error.hpp"
 #include "tessera/base/file.hpp"
 #include "tessera/bringup/bisect/report.hpp"
@@ -51,6 +51,29 @@ nn::Precision precision_of(const Options& options, const nn::DecoderConfig& conf
       options.model.precision, {.family = config.family, .layers = config.layers, .parameters = config.parameters()});
 }
 
+/// A file that lasts as long as a model is being loaded by it.
+class PrecisionFile {
+ public:
+  explicit PrecisionFile(const nlohmann::json& precision) {
+    std::string name = (std::filesystem::temp_directory_path() / "tessera-XXXXXX").string();
+    base::require<base::IoError>(::mkdtemp(name.data()) != nullptr,
+                                 "[bisect] a temporary folder must be writable; {} is not; set TMPDIR", name);
+    folder_ = name;
+    base::write_file_atomically(path(), precision.dump());
+  }
+  ~PrecisionFile() {
+    std::error_code error;
+    std::filesystem::remove_all(folder_, error);
+  }
+  PrecisionFile(const PrecisionFile&) = delete;
+  PrecisionFile& operator=(const PrecisionFile&) = delete;
+
+  std::filesystem::path path() const { return folder_ / "precision.json"; }
+
+ private:
+  std::filesystem::path folder_;
+};
+
 /// The same model on a board of its own, in another precision.
 std::unique_ptr<nn::CausalLM> open_other(const Options& options, const checkpoint::Checkpoint& checkpoint,
                                          models::LoadOptions load, const nlohmann::json& precision) {
@@ -60,7 +83,7 @@ std::unique_ptr<nn::CausalLM> open_other(const Options& options, const checkpoin
     load.precision = model.precision = precision.get<std::string>();
     return std::move(open_model(model, checkpoint, load).model);
   }
-  const TemporaryFile file("precision.json", precision.dump());
+  const PrecisionFile file(precision);
   load.precision = model.precision = file.path().string();
   return std::move(open_model(model, checkpoint, load).model);
 }
@@ -75,19 +98,30 @@ std::optional<bisect::Router> router_of(const checkpoint::Checkpoint& checkpoint
                         config.experts.per_token};
 }
 
+/// The ops that run on the devices, each beside the reference's on the same inputs.
+std::vector<bringup::OpRow> compare_ops(const ModelOnBoard& opened, const std::function<void()>& run) {
+  bringup::OpComparison comparison;
+  const auto devices = opened.devices();
+  for (runtime::MeshDevice* device : devices) device->add_observer(comparison);
+  const auto remove = [&](void*) {
+    for (runtime::MeshDevice* device : devices) device->remove_observer(comparison);
+  };
+  {
+    const std::unique_ptr<void, decltype(remove)> watched(&comparison, remove);
+    run();
+  }
+  return comparison.rows();
+}
+
 /// Writes what --svg and --report ask for, and says where the remedy lies.
 void write_files(const Options& options, const bisect::Result& result) {
-  if (!options.svg.empty()) base::write_file(options.svg, bisect::to_svg(result));
+  if (!options.svg.empty()) base::write_file_atomically(options.svg, bisect::to_svg(result));
   if (options.report.empty()) return;
   const std::filesystem::path folder = options.report;
-  std::error_code error;
-  std::filesystem::create_directories(folder, error);
-  base::require<base::IoError>(!error, "[bisect] the folder {} must be one that can be made; {}", options.report,
-                               error.message());
-  base::write_file(folder / "bisect.json", bisect::to_json(result).dump(2) + "\n");
-  base::write_file(folder / "bisect.svg", bisect::to_svg(result));
+  base::write_file_atomically(folder / "bisect.json", bisect::to_json(result).dump(2) + "\n");
+  base::write_file_atomically(folder / "bisect.svg", bisect::to_svg(result));
   if (!result.finding.remedy.is_null())
-    base::write_file(folder / "precision.json", result.finding.remedy.dump(2) + "\n");
+    base::write_file_atomically(folder / "precision.json", result.finding.remedy.dump(2) + "\n");
 }
 
 /// How to try the remedy.
@@ -135,7 +169,8 @@ int run(const Options& options) {
       .precision_file = precision_file(model.precision),
       .stored = config.stored_dtype,
       .open = [&](const nlohmann::json& other) { return open_other(others, checkpoint, load, other); },
-      .router = [&](std::int64_t layer) { return router_of(checkpoint, config, layer); }};
+      .router = [&](std::int64_t layer) { return router_of(checkpoint, config, layer); },
+      .compare_ops = [&](const std::function<void()>& work) { return compare_ops(opened, work); }};
   Progress progress("bisect");
   const bisect::Result result =
       bisect::bisect(inputs, {.numerics = model.numerics, .progress = [&](const bisect::Progress& now) {

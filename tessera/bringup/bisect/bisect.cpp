@@ -5,6 +5,7 @@
 #include "tessera/base/error.hpp"
 #include "tessera/bringup/bisect/errors.hpp"
 #include "tessera/bringup/bisect/module_swaps.hpp"
+#include "tessera/bringup/bisect/ops.hpp"
 #include "tessera/bringup/bisect/precision_swaps.hpp"
 #include "tessera/bringup/bisect/verdict.hpp"
 
@@ -68,6 +69,7 @@ Result bisect(const Inputs& inputs, const Options& options) {
     result.modules = local_errors(session, full);
   }
   add_accumulated(session, run, result.modules);
+  find_worst_ops(session, result.modules);
   result.flips = expert_flips(session, run);
   if (result.prefill.kl_divergence > kNothingLost) result.swaps = swap_modules(session, run, result.modules);
   // A wrong module is mended first: what formats cost beside it is not to be seen.

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "tessera/bringup/bisect/routing.hpp"
+#include "tessera/bringup/op_comparison.hpp"
 #include "tessera/bringup/reference.hpp"
 #include "tessera/metrics/comparison.hpp"
 #include "tessera/metrics/logits.hpp"
@@ -32,6 +33,9 @@ struct Inputs {
   std::function<std::unique_ptr<nn::CausalLM>(const nlohmann::json& precision)> open{};
   /// The router of a layer's mixture of experts; empty, or none: a layer has no mixture.
   std::function<std::optional<Router>(std::int64_t layer)> router{};
+  /// Calls `run` while each op of the device is compared with the reference's on the same inputs (OpComparison); empty:
+  /// modules are not looked into.
+  std::function<std::vector<OpRow>(const std::function<void()>& run)> compare_ops{};
 };
 
 /// How far the work is.
@@ -65,6 +69,7 @@ struct ModuleErrors {
   std::optional<double> carried_error;
   std::int64_t first_wrong_position = -1; ///< in decode; -1: none stands out
   std::string note;                       ///< what went wrong when it could not be run
+  std::optional<OpRow> worst_op;          ///< of the worst modules: the op with the largest error of its own
 
   /// How much larger an error leaves the module than it came, computed without any rounding. Nothing where no error
   /// came in.

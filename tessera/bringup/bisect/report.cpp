@@ -61,6 +61,12 @@ std::string modules_table(const Result& result) {
               percent(worse(module->full_prefill, module->full_decode)), percent(relative(module->accumulated)),
               gain ? fmt::format("{:.2f}", *gain) : ""});
   }
+  for (const ModuleErrors& module : result.modules) {
+    if (!module.worst_op) continue;
+    const OpRow& op = *module.worst_op;
+    text += fmt::format("{}: of its ops {} has the largest error of its own, {:.3g} %{}\n", module.module, op.name,
+                        100.0 * op.figures.relative_frobenius_error, op.figures.passed ? "" : ", beyond its limit");
+  }
   return text;
 }
 
@@ -102,6 +108,15 @@ nlohmann::json optional_json(const std::optional<double>& value) {
   return value ? nlohmann::json(*value) : nlohmann::json(nullptr);
 }
 
+nlohmann::json op_json(const std::optional<OpRow>& op) {
+  if (!op) return nullptr;
+  return {{"name", op->name},
+          {"scope", op->scope},
+          {"pcc", op->figures.pcc},
+          {"relative_frobenius_error", op->figures.relative_frobenius_error},
+          {"passed", op->figures.passed}};
+}
+
 nlohmann::json module_json(const ModuleErrors& module) {
   return {{"module", module.module},
           {"local_prefill", figures_json(module.local_prefill)},
@@ -113,6 +128,7 @@ nlohmann::json module_json(const ModuleErrors& module) {
           {"carried_error", optional_json(module.carried_error)},
           {"gain", optional_json(module.gain())},
           {"first_wrong_position", module.first_wrong_position},
+          {"worst_op", op_json(module.worst_op)},
           {"note", module.note}};
 }
 

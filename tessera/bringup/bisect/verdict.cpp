@@ -94,6 +94,11 @@ Finding wrong_module(const Result& result, const std::vector<const ModuleErrors*
     text += fmt::format(", and with the reference's in its place {:.0f} % of the KL divergence goes",
                         100.0 * swap->kl_share());
   if (!worst.note.empty()) text += "; " + worst.note;
+  if (worst.worst_op) {
+    text += worst.worst_op->figures.passed
+                ? "; each of its ops is right on what it was given, so look at the weights and at what goes where"
+                : fmt::format("; its op {} is wrong by itself", worst.worst_op->name);
+  }
   text += fmt::format("; check {}", suspects_of(worst.module));
   if (modules.size() > 1) text += fmt::format("; wrong too: {}", names_of(modules, &worst));
   return {.cause = Cause::MODULE, .culprit = worst.module, .sentence = text, .remedy = nullptr};

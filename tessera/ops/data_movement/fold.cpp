@@ -103,7 +103,10 @@ Tensor fold(const Tensor& input_tensor, const FoldOptions& options) {
   };
   launch(input_tensor.device(), {.name = kName, .stages = {for_each_row(output, body)}},
          {{"input_tensor", input_tensor}}, {{"output", output}}, [&] {
-           return OpDetails{{{"stride_h", stride.height},
+           return OpDetails{{{"batch_size", images.count},
+                             {"input_height", images.height},
+                             {"input_width", images.width},
+                             {"stride_h", stride.height},
                              {"stride_w", stride.width},
                              {"padding", fmt::format("{}x{}", options.padding.height, options.padding.width)},
                              {"use_transpose_as_fold", options.use_transpose_as_fold}},

@@ -54,7 +54,7 @@ runtime::Stage pack_places(const Tensor& input, GroupedInput kind, const Routing
 
 /// Columns of tiles of each expert: those that no row goes to have nothing to do.
 runtime::Stage multiply(std::span<const Tensor> weights, const Routing& routing, const Tensor& output,
-                        const Extents& extents, const Panel& panel) {
+                        const Extents& extents, const Panel& panel, Activation activation) {
   std::vector<DeviceView> views;
   for (const Tensor& weight : weights) views.push_back(weight.view());
   const std::int64_t columns = output.spec().tile_columns();
@@ -62,7 +62,7 @@ runtime::Stage multiply(std::span<const Tensor> weights, const Routing& routing,
   const std::int64_t units = div_up(columns, of_unit); // of an expert
   return {units * static_cast<std::int64_t>(weights.size()),
           [views = std::move(views), begins = routing.begins.view(), counts = routing.counts.view(),
-           out = output.view(), extents, panel, columns, of_unit, units](const runtime::Unit& unit) {
+           out = output.view(), extents, panel, activation, columns, of_unit, units](const runtime::Unit& unit) {
             const std::int64_t expert = unit.index / units;
             const std::int64_t first = unit.index % units * of_unit;
             const std::int64_t begin = begins.elements<std::int32_t>(unit.chip)[expert];
@@ -71,8 +71,8 @@ runtime::Stage multiply(std::span<const Tensor> weights, const Routing& routing,
             if (own.rows == 0) return;
             multiply_columns(unit.scratch + begin * panel.row_bytes, panel, own,
                              views[static_cast<std::size_t>(expert)].tiles(unit.chip),
-                             {.tiles = out.tiles(unit.chip), .tile_row = begin / kTileHeight}, first,
-                             std::min(first + of_unit, columns));
+                             {.tiles = out.tiles(unit.chip), .tile_row = begin / kTileHeight, .activation = activation},
+                             first, std::min(first + of_unit, columns));
           }};
 }
 
@@ -145,7 +145,7 @@ Tensor grouped_linear(const Tensor& input, GroupedInput kind, std::span<const Te
     program.stages = {multiply_exactly(input, kind, weights, routing, output, units())};
   } else {
     program.stages = {pack_places(input, kind, routing, extents, panel),
-                      multiply(weights, routing, output, extents, panel)};
+                      multiply(weights, routing, output, extents, panel, options.activation)};
     program.scratch_bytes = places * panel.row_bytes;
   }
   launch(device, std::move(program), inputs, outputs, [&] {
@@ -155,7 +155,14 @@ Tensor grouped_linear(const Tensor& input, GroupedInput kind, std::span<const Te
     const bool in_dram = output.memory_config().buffer_type == BufferType::DRAM;
     const std::int64_t in = input.spec().size_bytes();
     const std::int64_t out = output.spec().size_bytes();
-    return OpDetails{{{"math_fidelity", std::string(to_string(compute.math_fidelity))}, {"experts_read", read}},
+    return OpDetails{{{"math_fidelity", std::string(to_string(compute.math_fidelity))},
+                      {"fp32_dest_acc_en", compute.fp32_dest_acc_en},
+                      {"packer_l1_acc", compute.packer_l1_acc},
+                      {"activation", std::string(to_string(options.activation))},
+                      {"input_kind", std::string(kind == GroupedInput::GATHER ? "GATHER" : "PLACES")},
+                      {"routed_rows", extents.rows},
+                      {"k", routing.choices},
+                      {"experts_read", read}},
                      {.matmul_flops = 2 * routed * extents.depth * columns,
                       .fidelity = compute.math_fidelity,
                       .dram_read_bytes = read * weight.size_bytes() + (in_dram ? in : 0),
