@@ -47,8 +47,8 @@ nlohmann::json precision_file(const std::string& precision) {
 }
 
 nn::Precision precision_of(const Options& options, const nn::DecoderConfig& config) {
-  return nn::make_precision(
-      options.model.precision, {.family = config.family, .layers = config.layers, .parameters = config.parameters()});
+  return nn::make_precision(options.model.precision,
+                            {.family = config.family, .layers = config.layers, .parameters = config.parameters()});
 }
 
 /// A file that lasts as long as a model is being loaded by it.
@@ -127,8 +127,7 @@ void write_files(const Options& options, const bisect::Result& result) {
 /// How to try the remedy.
 std::string remedy_text(const Options& options, const bisect::Finding& finding) {
   if (finding.remedy.is_null()) return "";
-  if (options.report.empty())
-    return fmt::format("as a file for --precision: {}\n", finding.remedy.dump());
+  if (options.report.empty()) return fmt::format("as a file for --precision: {}\n", finding.remedy.dump());
   return fmt::format("try it: --precision {}\n", (std::filesystem::path(options.report) / "precision.json").string());
 }
 
@@ -150,9 +149,9 @@ int run(const Options& options) {
   if (!model.dp) model.dp = 1; // copies give the same results
   const models::LoadOptions load{
       .precision = model.precision,
-      .context = options.model.context > 0 ? options.model.context
-                                           : std::min(config.max_positions, std::max<std::int64_t>(
-                                                                                choice.material.longest(), 128)),
+      .context = options.model.context > 0
+                     ? options.model.context
+                     : std::min(config.max_positions, std::max<std::int64_t>(choice.material.longest(), 128)),
       .max_users = kUsers,
       .execution = {.two_queues = false},
       .layers = options.layers,

@@ -23,7 +23,8 @@ std::unique_ptr<nn::CausalLM> open_full(const Inputs& inputs, std::vector<std::s
   try {
     return inputs.open("full");
   } catch (const base::Error& error) {
-    notes.push_back(fmt::format("without a model in full precision, modules are judged by their PCC: {}", error.what()));
+    notes.push_back(
+        fmt::format("without a model in full precision, modules are judged by their PCC: {}", error.what()));
     return nullptr;
   }
 }

@@ -93,7 +93,7 @@ struct Swap {
   std::string from;             ///< the format that it has
 
   double kl_gain() const { return before.kl_divergence - after.kl_divergence; }
-  double kl_share() const;    ///< of the KL divergence before; 0 when that is 0
+  double kl_share() const; ///< of the KL divergence before; 0 when that is 0
   double top1_gain() const { return after.top1 - before.top1; }
   double error_share() const; ///< of the squared error of the logits, by 1 - PCC
 };
@@ -110,8 +110,8 @@ enum class Cause {
 
 struct Finding {
   Cause cause = Cause::NONE;
-  std::string culprit;  ///< "layers.3.mlp", "ff1_3 of layer 3"; empty for NONE and SPREAD
-  std::string sentence; ///< in plain words, with the remedy
+  std::string culprit;   ///< "layers.3.mlp", "ff1_3 of layer 3"; empty for NONE and SPREAD
+  std::string sentence;  ///< in plain words, with the remedy
   nlohmann::json remedy; ///< a precision file; null: none is offered
 };
 

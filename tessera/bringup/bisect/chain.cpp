@@ -59,8 +59,9 @@ LayerForm find_layer_form(nn::CausalLM& model, const HostTensor& x) {
   if (fits()) return form;
   form.parallel = !form.parallel;
   base::require<base::Unsupported>(
-      fits(), "[bisect] a layer must be x + attention(norm(x)) + mlp(...), in sequence or in parallel; the layers of "
-              "this {} model are neither",
+      fits(),
+      "[bisect] a layer must be x + attention(norm(x)) + mlp(...), in sequence or in parallel; the layers of "
+      "this {} model are neither",
       info.family);
   return form;
 }

@@ -46,10 +46,14 @@ Axis axis_of(const Result& result) {
 std::string escaped(const std::string& text) {
   std::string safe;
   for (const char c : text) {
-    if (c == '<') safe += "&lt;";
-    else if (c == '>') safe += "&gt;";
-    else if (c == '&') safe += "&amp;";
-    else safe += c;
+    if (c == '<')
+      safe += "&lt;";
+    else if (c == '>')
+      safe += "&gt;";
+    else if (c == '&')
+      safe += "&amp;";
+    else
+      safe += c;
   }
   return safe;
 }
@@ -101,13 +105,13 @@ std::string to_svg(const Result& result) {
                          "\n",
                          y - 7.5, width, kRow);
     }
-    svg += fmt::format(R"(<text class="name" x="{}" y="{:.1f}">{}</text>)", kLeft - 10.0, y + 4.0,
-                       escaped(module.module));
+    svg +=
+        fmt::format(R"(<text class="name" x="{}" y="{:.1f}">{}</text>)", kLeft - 10.0, y + 4.0, escaped(module.module));
     const double local = error_of(module.local_prefill);
     const double own = error_of(module.accumulated);
     if (local > 0.0 && own > 0.0) {
-      svg += fmt::format(R"(<line class="between" x1="{0:.1f}" x2="{1:.1f}" y1="{2:.1f}" y2="{2:.1f}"/>)", axis.x(local),
-                         axis.x(own), y);
+      svg += fmt::format(R"(<line class="between" x1="{0:.1f}" x2="{1:.1f}" y1="{2:.1f}" y2="{2:.1f}"/>)",
+                         axis.x(local), axis.x(own), y);
     }
     if (local > 0.0) svg += fmt::format(R"(<circle class="local" cx="{:.1f}" cy="{:.1f}" r="4"/>)", axis.x(local), y);
     if (own > 0.0) svg += fmt::format(R"(<circle class="own" cx="{:.1f}" cy="{:.1f}" r="4"/>)", axis.x(own), y);

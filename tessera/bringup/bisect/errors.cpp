@@ -1,6 +1,7 @@
 #include "tessera/bringup/bisect/errors.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cmath>
@@ -19,6 +20,8 @@ using metrics::relative_frobenius_error;
 constexpr double kStandsOut = 4.0;
 // Decode runs position by position: so many times the work of a prefill of the same texts, roughly.
 constexpr std::int64_t kDecodeRuns = 4;
+// A right row leaves no more than the formats' rounding, where there is no model in full precision.
+constexpr double kWrongRow = 0.1;
 
 /// The reference's hidden states on the texts: what layer `index` reads.
 const HostTensor& reference_state(const Session& session, std::int64_t index) {
@@ -28,8 +31,8 @@ const HostTensor& reference_state(const Session& session, std::int64_t index) {
 }
 
 /// What one module makes of the reference's inputs.
-ModuleErrors::Figures local(nn::CausalLM& model, const std::string& module, const ModuleCase& expected,
-                            nn::Phase phase, std::string& note, HostTensor* output) {
+ModuleErrors::Figures local(nn::CausalLM& model, const std::string& module, const ModuleCase& expected, nn::Phase phase,
+                            std::string& note, HostTensor* output) {
   try {
     HostTensor actual = model.run_module(module, expected.input, phase);
     base::require(actual.shape == expected.expected.shape, "[bisect] {} must give {}; received {}", module,
@@ -45,13 +48,11 @@ ModuleErrors::Figures local(nn::CausalLM& model, const std::string& module, cons
 
 /// The experts that a wrong mixture of experts is wrong in.
 std::string experts_note(const Session& session, const std::string& module, const ModuleCase& expected,
-                         const HostTensor& actual) {
+                         const HostTensor& actual, double limit) {
   if (!session.inputs().router || !module.ends_with(".mlp") || actual.data.empty()) return "";
   const auto router = session.inputs().router(std::stoll(module.substr(7)));
   if (!router) return "";
-  // A right row leaves no more than the formats' rounding.
-  constexpr double kWrongRow = 0.1;
-  const auto experts = wrong_experts(*router, expected.input, row_errors(expected.expected, actual), kWrongRow);
+  const auto experts = wrong_experts(*router, expected.input, row_errors(expected.expected, actual), limit);
   if (experts.empty()) return "";
   return fmt::format("only tokens of {} {} come out wrong", experts.size() == 1 ? "expert" : "experts",
                      fmt::join(experts, ", "));
@@ -64,23 +65,20 @@ ModuleErrors errors_of(Session& session, const std::string& module, nn::CausalLM
   const ModuleCase first{corner(whole.input, users, positions), corner(whole.expected, users, positions)};
   nn::CausalLM& device = session.inputs().device;
   ModuleErrors errors{.module = module};
-  HostTensor actual;
-  errors.local_prefill = local(device, module, whole, nn::Phase::PREFILL, errors.note, &actual);
-  if (errors.note.empty()) errors.note = experts_note(session, module, whole, actual);
+  HostTensor prefill; // of the model that rounds least
+  HostTensor decode;
+  errors.local_prefill = local(device, module, whole, nn::Phase::PREFILL, errors.note, &prefill);
   session.advance(1, module);
-  nn::CausalLM& decoding = full != nullptr ? *full : device;
-  errors.local_decode = local(device, module, first, nn::Phase::DECODE, errors.note, &actual);
+  errors.local_decode = local(device, module, first, nn::Phase::DECODE, errors.note, &decode);
   session.advance(kDecodeRuns, module);
   if (full != nullptr) {
-    errors.full_prefill = local(*full, module, whole, nn::Phase::PREFILL, errors.note, nullptr);
-    actual = {};
-    errors.full_decode = local(decoding, module, first, nn::Phase::DECODE, errors.note, &actual);
+    errors.full_prefill = local(*full, module, whole, nn::Phase::PREFILL, errors.note, &prefill);
+    errors.full_decode = local(*full, module, first, nn::Phase::DECODE, errors.note, &decode);
     session.advance(1 + kDecodeRuns, module + " in full precision");
   }
-  if (!actual.data.empty()) {
-    const double limit = full != nullptr ? session.full_limit() : 0.1;
-    errors.first_wrong_position = first_wrong_position(first.expected, actual, limit);
-  }
+  const double limit = full != nullptr ? session.full_limit() : kWrongRow;
+  if (errors.note.empty()) errors.note = experts_note(session, module, whole, prefill, limit);
+  if (!decode.data.empty()) errors.first_wrong_position = first_wrong_position(first.expected, decode, limit);
   return errors;
 }
 
@@ -137,8 +135,8 @@ DeviceRun run_device(Session& session) {
     const HostTensor& expected = reference_state(session, index);
     const double in_prefill = relative_frobenius_error(expected.data, prefill.hidden_states[i].data);
     result.decode_errors.push_back(relative_frobenius_error(expected.data, decode.hidden_states[i].data));
-    result.decode_first_wrong.push_back(first_wrong_position(
-        expected, decode.hidden_states[i], std::max(session.full_limit(), kStandsOut * in_prefill)));
+    result.decode_first_wrong.push_back(first_wrong_position(expected, decode.hidden_states[i],
+                                                             std::max(session.full_limit(), kStandsOut * in_prefill)));
   }
   result.states = std::move(prefill.hidden_states);
   result.logits = std::move(prefill.logits);

@@ -8,10 +8,10 @@ namespace tessera::bringup::bisect {
 
 /// The whole model on the texts, as it runs on the device.
 struct DeviceRun {
-  std::vector<HostTensor> states; ///< of prefill: the embedding's output, layers' outputs [B, S, E]
-  HostTensor logits;              ///< of prefill, [B, S, V]
-  HostTensor decode_logits;       ///< [B, S, V]
-  std::vector<double> decode_errors; ///< relative errors of the states in decode
+  std::vector<HostTensor> states;               ///< of prefill: the embedding's output, layers' outputs [B, S, E]
+  HostTensor logits;                            ///< of prefill, [B, S, V]
+  HostTensor decode_logits;                     ///< [B, S, V]
+  std::vector<double> decode_errors;            ///< relative errors of the states in decode
   std::vector<std::int64_t> decode_first_wrong; ///< first position at which decode's states stand out; -1: none
 };
 

@@ -15,16 +15,17 @@ using nn::LayerPrecision;
 std::string fidelity_for(const TensorGroup& group, DataType format) {
   if (format == DataType::FLOAT32) return "hifi4fp32";
   if (format == DataType::BFLOAT16) return "hifi4";
-  if (format == DataType::BFLOAT8_B) return group.compute == "li_ff1_3" || group.compute == "li_ff2" ? "hifi2fp16"
-                                                                                                      : "hifi2";
+  if (format == DataType::BFLOAT8_B)
+    return group.compute == "li_ff1_3" || group.compute == "li_ff2" ? "hifi2fp16" : "hifi2";
   return "lofi";
 }
 
 bool chooses_fidelity(const LayerPrecision& layer, const TensorGroup& group) {
-  static const std::map<std::string, ComputeByPhase LayerPrecision::*> fields = {{"li_qkv", &LayerPrecision::li_qkv},
-                                                                                 {"li_o", &LayerPrecision::li_o},
-                                                                                 {"li_ff1_3", &LayerPrecision::li_ff1_3},
-                                                                                 {"li_ff2", &LayerPrecision::li_ff2}};
+  static const std::map<std::string, ComputeByPhase LayerPrecision::*> fields = {
+      {"li_qkv", &LayerPrecision::li_qkv},
+      {"li_o", &LayerPrecision::li_o},
+      {"li_ff1_3", &LayerPrecision::li_ff1_3},
+      {"li_ff2", &LayerPrecision::li_ff2}};
   const auto field = fields.find(group.compute);
   return field != fields.end() && ((layer.*field->second).prefill || (layer.*field->second).decode);
 }
@@ -101,8 +102,7 @@ nlohmann::json with_format(nlohmann::json file, const nn::Precision& precision, 
     return file;
   }
   for (std::int64_t layer = first; layer <= last; ++layer) {
-    set_keys(file["layers"][std::to_string(layer)], group, format,
-             chooses_fidelity(precision.of_layer(layer), group));
+    set_keys(file["layers"][std::to_string(layer)], group, format, chooses_fidelity(precision.of_layer(layer), group));
   }
   return file;
 }

@@ -111,8 +111,8 @@ void swap_layers(PrecisionSwapper& swapper, Session& session, const TensorGroup&
 const Swap& guilty_part(const std::vector<Swap>& swaps, const Swap& whole) {
   const Swap* guilty = &whole;
   for (const Swap& swap : swaps) {
-    const bool narrower = swap.group == whole.group && swap.last_layer - swap.first_layer <
-                                                           guilty->last_layer - guilty->first_layer;
+    const bool narrower =
+        swap.group == whole.group && swap.last_layer - swap.first_layer < guilty->last_layer - guilty->first_layer;
     if (narrower && swap.kl_gain() >= kMostOfTheGroup * whole.kl_gain()) guilty = &swap;
   }
   return *guilty;
@@ -133,12 +133,11 @@ std::vector<Swap> swap_precision(Session& session, const Agreement& before, std:
     if (auto swap = swapper.run(*group, DataType::FLOAT32, 0, session.layers() - 1)) swaps.push_back(std::move(*swap));
   }
   if (swaps.empty()) return swaps;
-  const Swap best = *std::max_element(swaps.begin(), swaps.end(), [](const Swap& a, const Swap& b) {
-    return a.kl_gain() < b.kl_gain();
-  });
+  const Swap best = *std::max_element(swaps.begin(), swaps.end(),
+                                      [](const Swap& a, const Swap& b) { return a.kl_gain() < b.kl_gain(); });
   if (best.kl_share() < kWorthHalving) return swaps;
-  const TensorGroup& group = **std::find_if(groups.begin(), groups.end(),
-                                            [&](const TensorGroup* one) { return one->name == best.group; });
+  const TensorGroup& group =
+      **std::find_if(groups.begin(), groups.end(), [&](const TensorGroup* one) { return one->name == best.group; });
   if (group.layers) swap_layers(swapper, session, group, 0, session.layers() - 1, swaps);
   const Swap guilty = guilty_part(swaps, best);
   const std::int64_t last = group.layers ? guilty.last_layer : session.layers() - 1;

@@ -37,9 +37,8 @@ std::vector<const ModuleErrors*> shown_modules(const Result& result) {
   std::vector<const ModuleErrors*> shown;
   for (const ModuleErrors& module : result.modules) shown.push_back(&module);
   if (shown.size() <= 2 * kModulesShown) return shown;
-  std::stable_sort(shown.begin(), shown.end(), [](const auto* a, const auto* b) {
-    return a->local_error() > b->local_error();
-  });
+  std::stable_sort(shown.begin(), shown.end(),
+                   [](const auto* a, const auto* b) { return a->local_error() > b->local_error(); });
   shown.resize(kModulesShown);
   std::sort(shown.begin(), shown.end()); // they lie in the model's order
   return shown;
@@ -82,11 +81,13 @@ std::string swaps_table(const Result& result) {
   for (std::size_t i = 0; i < std::min(result.swaps.size(), kSwapsShown); ++i) {
     const Swap& swap = result.swaps[i];
     const std::string instead = swap.kind == Swap::Kind::MODULE ? "reference" : swap.from + " -> " + swap.format;
-    add_line(text, {swap.what, instead, local_error_of(result, swap), fmt::format("{:.0f} %", 100.0 * swap.error_share()),
-                    fmt::format("{:.2e}", swap.kl_gain()), fmt::format("{:.0f} %", 100.0 * swap.kl_share()),
-                    fmt::format("{:+.2f} %", 100.0 * swap.top1_gain())});
+    add_line(text,
+             {swap.what, instead, local_error_of(result, swap), fmt::format("{:.0f} %", 100.0 * swap.error_share()),
+              fmt::format("{:.2e}", swap.kl_gain()), fmt::format("{:.0f} %", 100.0 * swap.kl_share()),
+              fmt::format("{:+.2f} %", 100.0 * swap.top1_gain())});
   }
-  if (result.swaps.size() > kSwapsShown) text += fmt::format("({} more in --json)\n", result.swaps.size() - kSwapsShown);
+  if (result.swaps.size() > kSwapsShown)
+    text += fmt::format("({} more in --json)\n", result.swaps.size() - kSwapsShown);
   return text;
 }
 
@@ -170,8 +171,8 @@ const char* name_of(Cause cause) {
 } // namespace
 
 std::string to_table(const Result& result) {
-  std::string text = fmt::format("precision {}, {} numerics, {} positions\n", result.precision, result.numerics,
-                                 result.positions);
+  std::string text =
+      fmt::format("precision {}, {} numerics, {} positions\n", result.precision, result.numerics, result.positions);
   for (const auto& [phase, figures] : {std::pair("prefill", result.prefill), std::pair("decode", result.decode)}) {
     text += fmt::format("{:<8} top-1 {:.2f} %, top-5 {:.2f} %, KL divergence {:.3g}, PCC {:.6f}\n", phase,
                         100.0 * figures.top1, 100.0 * figures.top5, figures.kl_divergence, figures.pcc);

@@ -6,13 +6,6 @@
 #include "tessera/base/error.hpp"
 
 namespace tessera::bringup::bisect {
-namespace {
-
-// An expert is wrong when nearly all of its rows are, and right when a row of its own comes out right.
-constexpr double kNearlyAll = 0.95;
-
-} // namespace
-
 std::vector<std::vector<std::int64_t>> chosen_experts(const Router& router, const tensor::HostTensor& x) {
   const std::int64_t experts = router.weight.shape[0];
   base::require(router.weight.shape[1] == x.shape[-1] && 0 < router.per_token && router.per_token <= experts,
@@ -58,19 +51,19 @@ std::vector<std::int64_t> wrong_experts(const Router& router, const tensor::Host
   const auto chosen = chosen_experts(router, x);
   base::require(chosen.size() == row_errors.size(), "[bisect] an error for each of {} rows is required; received {}",
                 chosen.size(), row_errors.size());
+  // A row that comes out right clears its experts.
   const auto experts = static_cast<std::size_t>(router.weight.shape[0]);
-  std::vector<std::int64_t> rows(experts);
-  std::vector<std::int64_t> wrong_rows(experts);
+  std::vector<bool> seen(experts);
+  std::vector<bool> cleared(experts);
   for (std::size_t row = 0; row < chosen.size(); ++row) {
     for (const std::int64_t expert : chosen[row]) {
-      ++rows[static_cast<std::size_t>(expert)];
-      if (row_errors[row] > limit) ++wrong_rows[static_cast<std::size_t>(expert)];
+      seen[static_cast<std::size_t>(expert)] = true;
+      if (!(row_errors[row] > limit)) cleared[static_cast<std::size_t>(expert)] = true;
     }
   }
   std::vector<std::int64_t> wrong;
   for (std::size_t expert = 0; expert < experts; ++expert) {
-    if (rows[expert] > 0 && static_cast<double>(wrong_rows[expert]) >= kNearlyAll * static_cast<double>(rows[expert]))
-      wrong.push_back(static_cast<std::int64_t>(expert));
+    if (seen[expert] && !cleared[expert]) wrong.push_back(static_cast<std::int64_t>(expert));
   }
   const auto is_wrong = [&](std::int64_t expert) { return std::binary_search(wrong.begin(), wrong.end(), expert); };
   for (std::size_t row = 0; row < chosen.size(); ++row) {

@@ -26,8 +26,8 @@ struct Flips {
 Flips count_flips(std::int64_t layer, const Router& router, const tensor::HostTensor& expected,
                   const tensor::HostTensor& actual);
 
-/// The experts whose rows alone are wrong: every row with an error above `limit` goes to one of them, and few of the
-/// other rows have any. Empty when the errors do not tell them apart. `row_errors`: of the rows of x.
+/// The experts whose rows alone are wrong: none of theirs has an error of `limit` or less, and every wrong row goes to
+/// one of them. Empty when the errors do not tell experts apart. `row_errors`: of the rows of x.
 std::vector<std::int64_t> wrong_experts(const Router& router, const tensor::HostTensor& x,
                                         const std::vector<double>& row_errors, double limit);
 

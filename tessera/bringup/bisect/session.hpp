@@ -21,9 +21,9 @@ class Session {
   std::int64_t layers() const { return inputs_.device.info().layers; }
   const LayerForm& form() const { return form_; }
   const std::vector<Ids>& texts() const { return texts_; }
-  const HostTensor& ids() const { return ids_; }       ///< [B, S]
+  const HostTensor& ids() const { return ids_; }        ///< [B, S]
   const Trace& reference() const { return reference_; } ///< of every module, whole layers too
-  const HostTensor& logits() const { return logits_; } ///< the reference's, [B, S, V]
+  const HostTensor& logits() const { return logits_; }  ///< the reference's, [B, S, V]
   /// What rounds nothing away: largest relative error of a module in full precision.
   double full_limit() const;
 

@@ -51,9 +51,8 @@ bool explained(const std::string& module, const std::vector<const ModuleErrors*>
 }
 
 const Swap* swap_of(const Result& result, const std::string& what) {
-  const auto found = std::find_if(result.swaps.begin(), result.swaps.end(), [&](const Swap& s) {
-    return s.kind == Swap::Kind::MODULE && s.what == what;
-  });
+  const auto found = std::find_if(result.swaps.begin(), result.swaps.end(),
+                                  [&](const Swap& s) { return s.kind == Swap::Kind::MODULE && s.what == what; });
   return found == result.swaps.end() ? nullptr : &*found;
 }
 
@@ -85,11 +84,10 @@ Finding wrong_module(const Result& result, const std::vector<const ModuleErrors*
   const ModuleErrors& worst = *worst_of(result, modules);
   const Swap* swap = swap_of(result, worst.module);
   const bool full = worst.full_prefill || worst.full_decode;
-  std::string text = fmt::format("{} is wrong, not imprecise: on the reference's inputs its output is {:.3g} % off{}",
-                                 worst.module,
-                                 100.0 * (full ? std::max(relative(worst.full_prefill), relative(worst.full_decode))
-                                               : worst.local_error()),
-                                 full ? " in full precision too" : "");
+  std::string text = fmt::format(
+      "{} is wrong, not imprecise: on the reference's inputs its output is {:.3g} % off{}", worst.module,
+      100.0 * (full ? std::max(relative(worst.full_prefill), relative(worst.full_decode)) : worst.local_error()),
+      full ? " in full precision too" : "");
   if (swap != nullptr && swap->kl_share() > 0.0)
     text += fmt::format(", and with the reference's in its place {:.0f} % of the KL divergence goes",
                         100.0 * swap->kl_share());
@@ -216,13 +214,12 @@ Finding imprecise(const Session& session, const Result& result, const Swap& guil
   const auto& groups = tensor_groups();
   const auto group = std::find_if(groups.begin(), groups.end(), [&](const auto& g) { return g.name == guilty.group; });
   Finding finding{.cause = Cause::PRECISION, .culprit = guilty.what};
-  finding.remedy =
-      with_format(inputs.precision_file, inputs.precision, *group, parse_data_type(remedy->format), guilty.first_layer,
-                  guilty.last_layer < 0 ? layers - 1 : guilty.last_layer, layers);
+  finding.remedy = with_format(inputs.precision_file, inputs.precision, *group, parse_data_type(remedy->format),
+                               guilty.first_layer, guilty.last_layer < 0 ? layers - 1 : guilty.last_layer, layers);
   const bool one_layer = guilty.last_layer >= 0 && guilty.first_layer == guilty.last_layer && layers > 1;
-  const std::string module =
-      guilty.group.starts_with("ff") ? "mlp" : guilty.group.starts_with('w') || guilty.group == "kv_cache" ? "attention"
-                                                                                                             : "";
+  const std::string module = guilty.group.starts_with("ff")                                ? "mlp"
+                             : guilty.group.starts_with('w') || guilty.group == "kv_cache" ? "attention"
+                                                                                           : "";
   const std::string where =
       one_layer && !module.empty() ? fmt::format("layers.{}.{}: ", guilty.first_layer, module) : "";
   finding.sentence = fmt::format(
@@ -248,12 +245,13 @@ Finding nothing_stands_out(const Result& result, bool healthy) {
                                     result.decode.kl_divergence, 100.0 * result.decode.top1, largest),
             .remedy = nullptr};
   }
-  return {.cause = Cause::SPREAD,
-          .culprit = "",
-          .sentence = fmt::format("no single culprit: no module is wrong, and the loss (KL divergence {:.2g}) is spread "
-                                  "over many formats{}; choose a wider precision for all",
-                                  result.decode.kl_divergence, largest),
-          .remedy = nullptr};
+  return {
+      .cause = Cause::SPREAD,
+      .culprit = "",
+      .sentence = fmt::format("no single culprit: no module is wrong, and the loss (KL divergence {:.2g}) is spread "
+                              "over many formats{}; choose a wider precision for all",
+                              result.decode.kl_divergence, largest),
+      .remedy = nullptr};
 }
 
 /// Whether every module is as good as the preset accuracy must be.
