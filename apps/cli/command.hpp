@@ -20,6 +20,7 @@ struct Command {
 Command bringup_command();
 Command tune_command();
 Command export_command();
+Command bisect_command();
 Command chat_command();
 Command generate_command();
 Command forward_command();

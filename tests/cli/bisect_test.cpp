@@ -1,0 +1,50 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tessera/base/file.hpp"
+#include "tests/cli/tiny_folder.hpp"
+
+namespace tessera::test {
+namespace {
+
+using ::testing::HasSubstr;
+
+constexpr int kUnsupported = 5;
+
+ProgramRun bisect(const TinyFolder& folder, const std::vector<std::string>& options) {
+  std::vector<std::string> arguments{"bisect", folder.path(), "--sequence-length", "16", "--max-text-tokens", "32"};
+  arguments.insert(arguments.end(), options.begin(), options.end());
+  return run_tessera(arguments);
+}
+
+TEST(Bisect, EndsWithASentenceAndLeavesTheRemedyAndAPicture) {
+  const TinyFolder folder;
+  const std::string precision = folder.write("low.json", R"({"base": "bf16", "layers": {"1": {"ff1_3": "bfp2"}}})");
+  const ProgramRun run = bisect(folder, {"--precision", precision, "--report", folder.file("report")});
+  if (run.exit_code == kUnsupported) GTEST_SKIP() << "built without libtorch";
+  EXPECT_EQ(run.exit_code, 0) << run.error;
+  EXPECT_THAT(run.output, HasSubstr("layers.1.mlp: ff1_3 of layer 1 in bfp2 loses"));
+  EXPECT_THAT(run.output, HasSubstr("has the largest error of its own"));
+  EXPECT_THAT(base::read_file(folder.file("report/bisect.svg")), HasSubstr("layers.1.mlp"));
+  const auto remedy = nlohmann::json::parse(base::read_file(folder.file("report/precision.json")));
+  EXPECT_NE(remedy.at("layers").at("1").at("ff1_3"), "bfp2");
+}
+
+TEST(Bisect, GivesEverythingAsJson) {
+  const TinyFolder folder;
+  const ProgramRun run = bisect(folder, {"--precision", "full", "--json"});
+  if (run.exit_code == kUnsupported) GTEST_SKIP() << "built without libtorch";
+  const nlohmann::json report = report_of(run);
+  EXPECT_EQ(report.at("finding").at("cause"), "none");
+  EXPECT_EQ(report.at("numerics"), "native");
+  EXPECT_EQ(report.at("modules").size(), 15U);
+}
+
+TEST(Bisect, SendsClassifiersToBringup) {
+  const ProgramRun run = run_tessera({"bisect", std::string(TESSERA_SOURCE_DIR) + "/demo/vision"});
+  EXPECT_EQ(run.exit_code, kUnsupported);
+  EXPECT_THAT(run.error, HasSubstr("bringup"));
+}
+
+} // namespace
+} // namespace tessera::test
