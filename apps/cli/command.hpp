@@ -28,6 +28,7 @@ Command plan_command();
 Command predict_command();
 Command bench_command();
 Command profile_command();
+Command report_command();
 Command devices_command();
 Command models_command();
 
