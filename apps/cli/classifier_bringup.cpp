@@ -10,6 +10,7 @@
 #include "apps/cli/classifier.hpp"
 #include "apps/cli/classifier_inputs.hpp"
 #include "tessera/base/error.hpp"
+#include "tessera/bringup/recorded_steps.hpp"
 #include "tessera/nn/classifier/batch_stream.hpp"
 #include "tessera/reference/reference.hpp"
 
@@ -91,6 +92,35 @@ tensor::HostTensor run_stream(nn::ClassifierModel& model, const tensor::HostTens
   return logits;
 }
 
+bringup::ShardingForm sharding_of_line(const BoardSpec& board, std::int64_t chips) {
+  const models::Parallelism line = models::parse_tensor_parallelism(board, std::to_string(chips));
+  return {.name = models::to_string(line), .rows = line.rows, .columns = line.columns};
+}
+
+/// What the page shows beside the report: a batch's ops and memory, found in record mode, the same batch on this host,
+/// and how the forms lie on the board.
+void write_page_files(const ClassifierBringupOptions& options, const bringup::Report& report,
+                      const checkpoint::Checkpoint& checkpoint, nn::ClassifierModel& model,
+                      const bringup::ClassifierInputs& inputs) {
+  const BoardSpec board = find_board(options.model.board);
+  bringup::Sharding sharding{.board = board.name,
+                             .rows = board.mesh_rows,
+                             .columns = board.mesh_columns,
+                             .forms = {sharding_of_line(board, model.tensor_parallel())}};
+  for (const bringup::ClassifierForm& form : inputs.forms) {
+    if (!form.sharding.name.empty()) sharding.forms.push_back(form.sharding);
+  }
+  bringup::write_sharding(sharding, report.key, options.report);
+  bringup::write_measured_steps(bringup::measure_steps(model, inputs.items), report.key, options.report);
+  const bool images = model.info().input == nn::ClassifierInput::IMAGES;
+  bringup::write_recorded_steps(bringup::record_classifier_steps(checkpoint, board,
+                                                                 {.precision = options.model.precision,
+                                                                  .users = inputs.items.shape[0],
+                                                                  .prompt_length = images ? 0 : inputs.items.shape[2]},
+                                                                 perfmodel::constants()),
+                                report.key, options.report);
+}
+
 } // namespace
 
 bringup::Report bringup_classifier(const ClassifierBringupOptions& options, const checkpoint::Checkpoint& checkpoint,
@@ -106,6 +136,7 @@ bringup::Report bringup_classifier(const ClassifierBringupOptions& options, cons
                                    .items = std::move(items.inputs),
                                    .labels = std::move(items.labels),
                                    .source = items.source,
+                                   .name = options.name,
                                    .devices = {&opened.model->device()}};
   for (const auto& [name, execution] :
        {std::pair{"traced", nn::Execution{.trace = true, .two_queues = false}},
@@ -119,11 +150,14 @@ bringup::Report bringup_classifier(const ClassifierBringupOptions& options, cons
   const std::int64_t most = find_board(options.model.board).chips() / opened.model->tensor_parallel();
   for (const std::int64_t copies : std::set<std::int64_t>{2, most}) {
     if (copies < 2 || copies > most) continue;
-    inputs.forms.push_back({"data-parallel", fmt::format("dp {}", copies),
+    inputs.forms.push_back({"data-parallel",
+                            fmt::format("dp {}", copies),
                             [&checkpoint, copies, own = two_queues](const tensor::HostTensor& batch) mutable {
                               own.dp = copies;
                               return open_classifier(own, checkpoint, copies).model->forward(batch, nullptr);
-                            }});
+                            },
+                            true,
+                            {.name = fmt::format("dp {}, tp 1", copies), .copies = copies}});
   }
   for (std::int64_t chips = 2; chips <= find_board(options.model.board).chips(); ++chips) {
     if (!can_share(options.model, checkpoint, chips)) continue;
@@ -135,14 +169,17 @@ bringup::Report bringup_classifier(const ClassifierBringupOptions& options, cons
                                   own.tp = std::to_string(chips);
                                   return open_classifier(own, checkpoint, 1).model->forward(batch, nullptr);
                                 },
-                            .same_bits = false});
+                            .same_bits = false,
+                            .sharding = sharding_of_line(find_board(options.model.board), chips)});
   }
-  return bringup::run_classifier(inputs,
-                                 {.stages = options.stages,
-                                  .precision = options.model.precision,
-                                  .board = options.model.board,
-                                  .report_folder = options.report},
-                                 progress);
+  const bringup::Report report = bringup::run_classifier(inputs,
+                                                         {.stages = options.stages,
+                                                          .precision = options.model.precision,
+                                                          .board = options.model.board,
+                                                          .report_folder = options.report},
+                                                         progress);
+  if (!progress.cancelled()) write_page_files(options, report, checkpoint, *opened.model, inputs);
+  return report;
 }
 
 } // namespace tessera::cli

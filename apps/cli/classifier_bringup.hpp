@@ -9,6 +9,7 @@
 namespace tessera::cli {
 
 struct ClassifierBringupOptions {
+  std::string name; ///< of the checkpoint, as the user called it
   ModelOptions model;
   std::vector<std::string> stages;
   std::string report;

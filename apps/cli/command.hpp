@@ -32,6 +32,7 @@ Command predict_command();
 Command bench_command();
 Command profile_command();
 Command replay_op_command();
+Command report_command();
 Command devices_command();
 Command models_command();
 

@@ -33,14 +33,14 @@ MemoryPlan record(const BoardSpec& mesh, const models::Parallelism& parallelism,
                                    .layers = request.layers});
   const nn::CausalLMInfo& info = model->info();
   const std::int64_t length = request.prompt_length > 0 ? request.prompt_length : info.context;
-  std::shared_ptr<const MemoryMap> map;
+  std::shared_ptr<const bringup::MemoryMap> map;
   if (request.memory_map) {
-    MemoryWatch watch(*device);
+    bringup::MemoryWatch watch(*device);
     watch.begin("prefill");
     model->forward_prefill(0, std::vector<std::int32_t>(static_cast<std::size_t>(length)), nn::LogitsRows::LAST);
     watch.begin("decode");
     model->decode_step(request.users);
-    map = std::make_shared<const MemoryMap>(watch.map());
+    map = std::make_shared<const bringup::MemoryMap>(watch.map());
   }
   auto time = bringup::predict_speed(*model, length, request.users, copies, perfmodel::constants());
   const runtime::Trace trace(device, 0, [&] { model->decode_step(request.users); });

@@ -5,7 +5,7 @@
 #include <optional>
 #include <string>
 
-#include "apps/cli/memory_map.hpp"
+#include "tessera/bringup/memory_map.hpp"
 #include "tessera/checkpoint/checkpoint.hpp"
 #include "tessera/models/parallelism.hpp"
 
@@ -45,8 +45,8 @@ struct MemoryPlan {
   MemoryUse dram; ///< what is needed, even when it does not fit
   MemoryUse l1;
   std::shared_ptr<const bringup::PredictedSpeed>
-      time;                             ///< as if it fitted; null where nothing is known of the architecture
-  std::shared_ptr<const MemoryMap> map; ///< as if it fitted; null unless it was asked for
+      time;                                      ///< as if it fitted; null where nothing is known of the architecture
+  std::shared_ptr<const bringup::MemoryMap> map; ///< as if it fitted; null unless it was asked for
 };
 
 /// How a board is shared out for a model, and what that comes to on each chip.

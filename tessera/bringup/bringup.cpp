@@ -66,12 +66,14 @@ std::string key_of(const Inputs& inputs, const Options& options, const Threshold
 Report new_report(const Inputs& inputs, const Options& options, std::string key) {
   const nn::CausalLMInfo& model = inputs.device.info();
   Report report{.key = std::move(key)};
-  report.facts = {
+  if (!inputs.name.empty()) report.facts.emplace_back("checkpoint", inputs.name);
+  const std::pair<std::string, std::string> facts[] = {
       {"model", fmt::format("{}, {} layers, hidden size {}, vocabulary {}", model.family, model.layers,
                             model.hidden_size, model.vocab_size)},
       {"device", fmt::format("{}, precision {}, {} numerics", options.board, options.precision, options.numerics)},
       {"reference", inputs.reference.description()},
       {"text", fmt::format("{} sequences, {} prompts", inputs.material.texts.size(), inputs.material.prompts.size())}};
+  report.facts.insert(report.facts.end(), std::begin(facts), std::end(facts));
   if (!inputs.decode_text) report.facts.emplace_back("tokenizer", "none: the report shows token ids");
   return report;
 }
@@ -141,9 +143,10 @@ Report run(const Inputs& inputs, const Options& options, Progress& progress) {
     stages.push_back(&stage);
   }
 
+  RunDetails details;
   std::optional<Estimate> estimate; // needs the context below
   ProgressState state{.stage_count = stages.size()};
-  const StageContext context(inputs, options, limits, [&](std::int64_t positions, const std::string& doing) {
+  const StageContext context(inputs, options, limits, details, [&](std::int64_t positions, const std::string& doing) {
     if (progress.cancelled()) throw Cancelled{};
     estimate->advance(positions);
     state.stage_fraction = estimate->stage_fraction();
@@ -172,6 +175,7 @@ Report run(const Inputs& inputs, const Options& options, Progress& progress) {
     estimate->finish_stage();
     progress.stage_finished(result);
     write_report(report, options.report_folder);
+    write_details(std::exchange(details, {}), report.key, options.report_folder);
   }
   write_report(report, options.report_folder);
   return report;

@@ -12,6 +12,7 @@
 #include "tessera/bringup/checkpoint_check.hpp"
 #include "tessera/bringup/reference.hpp"
 #include "tessera/bringup/report.hpp"
+#include "tessera/bringup/sharding.hpp"
 #include "tessera/bringup/thresholds.hpp"
 #include "tessera/nn/causal_lm.hpp"
 #include "tessera/runtime/mesh_device.hpp"
@@ -23,6 +24,7 @@ struct ParallelForm {
   std::string name;          ///< "dp 8", "tp 2x4"
   bool shares_layers = true; ///< tensor parallel; else copies of what is brought up: the same bits are required
   std::function<std::unique_ptr<nn::CausalLM>()> open;
+  ShardingForm sharding{}; ///< how it lies on the board, for the report's page
 };
 
 struct PredictedSpeed;
@@ -33,6 +35,7 @@ struct Inputs {
   nn::CausalLM& device;
   Reference& reference;
   const Material& material; ///< at least one text; a prompt for the stages that continue one
+  std::string name{};       ///< of the checkpoint, as the user called it, for the report
   /// Names the checkpoint's content: see `checkpoint_identity`.
   std::string identity{};
   /// For the baseline's check of the tensors, with what `models::expected_tensors` says; null: the check is left out.

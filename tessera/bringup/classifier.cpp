@@ -9,6 +9,7 @@
 #include <map>
 
 #include "tessera/base/error.hpp"
+#include "tessera/bringup/identity.hpp"
 #include "tessera/bringup/judge.hpp"
 #include "tessera/bringup/l1_watch.hpp"
 #include "tessera/bringup/report_files.hpp"
@@ -241,6 +242,13 @@ StageResult run_stage(const ClassifierStage& stage, ClassifierRun& run) {
   return result;
 }
 
+/// All that the results depend on and that the report tells.
+std::string key_of(const Report& report) {
+  std::string text;
+  for (const auto& [name, value] : report.facts) text += fmt::format("{} {};", name, value);
+  return hash_of(text);
+}
+
 } // namespace
 
 std::vector<std::string> classifier_stage_names() {
@@ -261,13 +269,17 @@ Report run_classifier(const ClassifierInputs& inputs, const ClassifierOptions& o
                 inputs.items.shape, inputs.labels.size());
   const nn::ClassifierInfo& info = inputs.device.info();
   const bool images = info.input == nn::ClassifierInput::IMAGES;
-  Report report;
-  report.facts = {{"model", fmt::format("{}, {} classes, {}", info.family, info.classes,
-                                        images ? fmt::format("images of {}x{}", info.image_size, info.image_size)
-                                               : fmt::format("texts of up to {} tokens", info.max_positions))},
-                  {"device", fmt::format("{}, precision {}", options.board, options.precision)},
-                  {"reference", "libtorch in fp32"},
-                  {images ? "images" : "texts", fmt::format("{}, {}", inputs.items.shape[0], inputs.source)}};
+  Report report{.classifier = true};
+  if (!inputs.name.empty()) report.facts.emplace_back("checkpoint", inputs.name);
+  const std::pair<std::string, std::string> facts[] = {
+      {"model", fmt::format("{}, {} classes, {}", info.family, info.classes,
+                            images ? fmt::format("images of {}x{}", info.image_size, info.image_size)
+                                   : fmt::format("texts of up to {} tokens", info.max_positions))},
+      {"device", fmt::format("{}, precision {}", options.board, options.precision)},
+      {"reference", "libtorch in fp32"},
+      {images ? "images" : "texts", fmt::format("{}, {}", inputs.items.shape[0], inputs.source)}};
+  report.facts.insert(report.facts.end(), std::begin(facts), std::end(facts));
+  report.key = key_of(report);
   std::vector<ClassifierStage> stages;
   for (const ClassifierStage& stage : kStages) {
     const bool wanted = options.stages.empty() ||

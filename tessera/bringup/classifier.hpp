@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "tessera/bringup/bringup.hpp"
+#include "tessera/bringup/sharding.hpp"
 #include "tessera/nn/classifier/classifier.hpp"
 
 namespace tessera::bringup {
@@ -17,7 +18,8 @@ struct ClassifierForm {
   std::string name;  ///< "traced, two queues", "dp 8", "tp 2"
   /// Logits of the inputs.
   std::function<nn::HostTensor(const nn::HostTensor&)> run;
-  bool same_bits = true; ///< as the model itself gives; else it is judged against the reference, as that was
+  bool same_bits = true;   ///< as the model itself gives; else it is judged against the reference, as that was
+  ShardingForm sharding{}; ///< how it lies on the board, for the report's page; no name: as the model itself
 };
 
 /// What is brought up, and against what. Everything must outlive the run.
@@ -27,6 +29,7 @@ struct ClassifierInputs {
   nn::HostTensor items;               ///< nn::Classifier's inputs; the module stages take the first two
   std::vector<std::int64_t> labels{}; ///< of the items, where they are known: accuracy is reported too
   std::string source{};               ///< of the items, for the report
+  std::string name{};                 ///< of the checkpoint, as the user called it, for the report
   std::vector<ClassifierForm> forms{};
   std::vector<runtime::MeshDevice*> devices{}; ///< of `device`: the module stages say whether each fits L1
 };

@@ -67,7 +67,8 @@ std::optional<PredictedSpeed> predict_speed(const checkpoint::Checkpoint& checkp
                                   {.precision = request.precision,
                                    .context = request.context,
                                    .max_users = request.users,
-                                   .scheme = parallelism.scheme});
+                                   .scheme = parallelism.scheme,
+                                   .layers = request.layers});
   return predict_speed(*model, std::min(request.prompt_length, model->info().context), request.users, parallelism.dp,
                        constants);
 }

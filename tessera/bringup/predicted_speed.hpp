@@ -48,6 +48,7 @@ struct SpeedRequest {
   std::int64_t users = 1; ///< of one copy
   std::int64_t context = 1024;
   std::int64_t prompt_length = 128;
+  std::int64_t layers = 0; ///< only the first so many; 0: all
 };
 
 /// The same for a checkpoint, which may be a configuration alone: loads it on a recording device of the copies' mesh.

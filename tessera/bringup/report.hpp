@@ -51,6 +51,7 @@ struct Report {
   std::string key; ///< hash of all that the results depend on; an earlier run's stages count only under the same key
   std::vector<std::pair<std::string, std::string>> facts; ///< checkpoint, board, precision, numerics, reference, ...
   std::vector<StageResult> stages;
+  bool classifier = false; ///< of images or texts; else a language model
 
   /// At least one stage passed, none failed and all were run or skipped with a reason.
   bool passed() const;
@@ -60,6 +61,11 @@ struct Report {
 std::string to_string(Verdict verdict);
 /// "pcc 0.981 must be at least 0.999": the first figure of a row that breaks its bound; empty when none does.
 std::string failure_text(const Row& row);
+
+/// A figure's name as a heading, shortened where it is long: "rel. Frob.".
+std::string figure_title(const std::string& figure);
+/// Its value with as many digits as it is worth: PCC with six decimals, shares as percent.
+std::string figure_text(const std::string& figure, double value);
 
 /// A table for a terminal: a block for each stage, advice below each failing row, the verdict last.
 std::string to_table(const Report& report);

@@ -1,39 +1,30 @@
 #include <fmt/format.h>
 
-#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "tessera/base/error.hpp"
 #include "tessera/base/file.hpp"
 #include "tessera/bringup/report_files.hpp"
+#include "tessera/bringup/run_file.hpp"
 
 namespace tessera::bringup {
 namespace {
 
 using nlohmann::json;
 
-json number_to_json(double value) {
-  if (std::isfinite(value)) return value;
-  return fmt::format("{}", value); // JSON has no inf and nan
-}
-
-double number_from_json(const json& value) {
-  return value.is_string() ? std::stod(value.get<std::string>()) : value.get<double>();
-}
-
 json figure_to_json(const Figure& figure) {
-  json out{{"name", figure.name}, {"value", number_to_json(figure.value)}};
+  json out{{"name", figure.name}, {"value", run_file::number(figure.value)}};
   if (figure.bound) {
-    out[figure.bound->kind == Bound::Kind::AT_LEAST ? "at_least" : "at_most"] = number_to_json(figure.bound->limit);
+    out[figure.bound->kind == Bound::Kind::AT_LEAST ? "at_least" : "at_most"] = run_file::number(figure.bound->limit);
     out["holds"] = figure.holds();
   }
   return out;
 }
 
 Figure figure_from_json(const json& in) {
-  Figure figure{in.at("name"), number_from_json(in.at("value")), {}};
-  if (in.contains("at_least")) figure.bound = {Bound::Kind::AT_LEAST, number_from_json(in["at_least"])};
-  if (in.contains("at_most")) figure.bound = {Bound::Kind::AT_MOST, number_from_json(in["at_most"])};
+  Figure figure{in.at("name"), run_file::number_of(in.at("value")), {}};
+  if (in.contains("at_least")) figure.bound = {Bound::Kind::AT_LEAST, run_file::number_of(in["at_least"])};
+  if (in.contains("at_most")) figure.bound = {Bound::Kind::AT_MOST, run_file::number_of(in["at_most"])};
   return figure;
 }
 
@@ -85,12 +76,16 @@ json to_json(const Report& report) {
   for (const auto& [name, value] : report.facts) facts.push_back({{"name", name}, {"value", value}});
   json stages = json::array();
   for (const StageResult& stage : report.stages) stages.push_back(stage_to_json(stage));
-  return {{"key", report.key}, {"passed", report.passed()}, {"facts", std::move(facts)}, {"stages", std::move(stages)}};
+  return {{"key", report.key},
+          {"model_kind", report.classifier ? "classifier" : "language model"},
+          {"passed", report.passed()},
+          {"facts", std::move(facts)},
+          {"stages", std::move(stages)}};
 }
 
 Report report_from_json(const json& in) {
   try {
-    Report report{.key = in.at("key")};
+    Report report{.key = in.at("key"), .classifier = in.value("model_kind", "") == "classifier"};
     for (const json& fact : in.at("facts")) report.facts.emplace_back(fact.at("name"), fact.at("value"));
     for (const json& stage : in.at("stages")) report.stages.push_back(stage_from_json(stage));
     return report;

@@ -9,24 +9,6 @@
 namespace tessera::bringup {
 namespace {
 
-/// Column titles are figure names, shortened where they are long.
-std::string title(const std::string& figure) {
-  if (figure == "max_abs_error") return "max abs";
-  if (figure == "relative_frobenius_error") return "rel. Frob.";
-  if (figure == "kl_divergence") return "KL";
-  if (figure == kL1Figure) return "L1";
-  return figure;
-}
-
-std::string number(const std::string& figure, double value) {
-  if (!std::isfinite(value)) return fmt::format("{}", value);
-  if (figure.starts_with("pcc")) return fmt::format("{:.6f}", value);
-  if (figure == "top1" || figure == "top5") return fmt::format("{:.2f} %", 100.0 * value);
-  if (figure == kL1Figure) return fmt::format("{:.0f} KB", value / 1e3);
-  if (value == std::floor(value) && std::abs(value) < 1e6) return fmt::format("{}", value);
-  return fmt::format("{:.3g}", value);
-}
-
 /// Names of all figures in a stage, in order of first appearance.
 std::vector<std::string> columns_of(const StageResult& stage) {
   std::vector<std::string> names;
@@ -43,8 +25,8 @@ std::string limits_of(const Row& row) {
   for (const Figure& figure : row.figures) {
     if (!figure.bound || figure.name == kL1Figure) continue; // the verdict on L1 is in its cell
     const char* sign = figure.bound->kind == Bound::Kind::AT_LEAST ? ">=" : "<=";
-    text += fmt::format("{}{} {} {:.{}g}", text.empty() ? "" : ", ", title(figure.name), sign, figure.bound->limit,
-                        figure.name.starts_with("pcc") ? 6 : 3);
+    text += fmt::format("{}{} {} {:.{}g}", text.empty() ? "" : ", ", figure_title(figure.name), sign,
+                        figure.bound->limit, figure.name.starts_with("pcc") ? 6 : 3);
   }
   return text;
 }
@@ -53,13 +35,13 @@ std::string cell(const Row& row, const std::string& column) {
   const auto figure =
       std::find_if(row.figures.begin(), row.figures.end(), [&](const Figure& f) { return f.name == column; });
   if (figure == row.figures.end()) return "";
-  return (column == kL1Figure ? (figure->holds() ? "fits, " : "too full, ") : "") + number(column, figure->value);
+  return (column == kL1Figure ? (figure->holds() ? "fits, " : "too full, ") : "") + figure_text(column, figure->value);
 }
 
 std::string rows_of(const StageResult& stage) {
   const std::vector<std::string> columns = columns_of(stage);
   std::vector<std::vector<std::string>> cells(1, {"module"});
-  for (const std::string& column : columns) cells[0].push_back(title(column));
+  for (const std::string& column : columns) cells[0].push_back(figure_title(column));
   for (const Row& row : stage.rows) {
     cells.push_back({row.module});
     for (const std::string& column : columns) cells.back().push_back(cell(row, column));
@@ -109,6 +91,23 @@ std::string closing_line(const Report& report) {
 }
 
 } // namespace
+
+std::string figure_title(const std::string& figure) {
+  if (figure == "max_abs_error") return "max abs";
+  if (figure == "relative_frobenius_error") return "rel. Frob.";
+  if (figure == "kl_divergence") return "KL";
+  if (figure == kL1Figure) return "L1";
+  return figure;
+}
+
+std::string figure_text(const std::string& figure, double value) {
+  if (!std::isfinite(value)) return fmt::format("{}", value);
+  if (figure.starts_with("pcc")) return fmt::format("{:.6f}", value);
+  if (figure == "top1" || figure == "top5") return fmt::format("{:.2f} %", 100.0 * value);
+  if (figure == kL1Figure) return fmt::format("{:.0f} KB", value / 1e3);
+  if (value == std::floor(value) && std::abs(value) < 1e6) return fmt::format("{}", value);
+  return fmt::format("{:.3g}", value);
+}
 
 std::string to_table(const Report& report) {
   std::string text;

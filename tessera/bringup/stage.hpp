@@ -6,15 +6,16 @@
 #include <vector>
 
 #include "tessera/bringup/bringup.hpp"
+#include "tessera/bringup/details.hpp"
 
 namespace tessera::bringup {
 
 /// What a stage works with, and how it tells its progress.
 class StageContext {
  public:
-  StageContext(const Inputs& inputs, const Options& options, Thresholds limits,
+  StageContext(const Inputs& inputs, const Options& options, Thresholds limits, RunDetails& details,
                std::function<void(std::int64_t, const std::string&)> advanced)
-      : inputs_(inputs), options_(options), limits_(limits), advanced_(std::move(advanced)) {}
+      : inputs_(inputs), options_(options), limits_(limits), details_(details), advanced_(std::move(advanced)) {}
 
   nn::CausalLM& device() const { return inputs_.device; }
   Reference& reference() const { return inputs_.reference; }
@@ -22,6 +23,8 @@ class StageContext {
   const Inputs& inputs() const { return inputs_; }
   const Options& options() const { return options_; }
   const Thresholds& limits() const { return limits_; }
+  /// Where a stage leaves what it finds beside its rows.
+  RunDetails& details() const { return details_; }
 
   /// Tells that the stage has `positions` more token positions behind it, and what it is at. Ends the stage by an
   /// exception when the user wants to stop.
@@ -31,6 +34,7 @@ class StageContext {
   const Inputs& inputs_;
   const Options& options_;
   Thresholds limits_;
+  RunDetails& details_;
   std::function<void(std::int64_t, const std::string&)> advanced_;
 };
 

@@ -27,6 +27,8 @@
 #include "tessera/bringup/live_reference.hpp"
 #include "tessera/bringup/predicted_speed.hpp"
 #include "tessera/bringup/published.hpp"
+#include "tessera/bringup/recorded_steps.hpp"
+#include "tessera/bringup/report_page/page.hpp"
 #include "tessera/reference/reference.hpp"
 
 namespace tessera::cli {
@@ -128,9 +130,10 @@ std::vector<bringup::ParallelForm> parallel_forms(const ModelOptions& options, c
         .precision = load.precision, .context = load.context, .prompt_length = 1, .layers = load.layers};
     if (!plan_board(whole, wanted, checkpoint, request).memory.fits) return;
     const std::string name = parallelism.dp == 1 ? "tp " + own.tp : models::to_string(parallelism);
-    forms.push_back({.name = name, .shares_layers = shares_layers, .open = [=, &checkpoint] {
-                       return std::move(open_model(own, checkpoint, on_all).model);
-                     }});
+    forms.push_back({.name = name,
+                     .shares_layers = shares_layers,
+                     .open = [=, &checkpoint] { return std::move(open_model(own, checkpoint, on_all).model); },
+                     .sharding = bringup::sharding_of(whole, parallelism, config)});
   };
   for (const std::int64_t dp : std::set<std::int64_t>{2, base.most_copies(whole)}) {
     models::Parallelism copies = base;
@@ -173,10 +176,39 @@ void predict_speeds(bringup::Inputs& inputs, const ModelOptions& options, const 
   };
 }
 
+/// What the page shows beside the report: a step's ops and memory, found in record mode, the same step on this host,
+/// and how the forms lie on the board. Where a step cannot be had, the page says so.
+void write_page_files(const Options& options, const bringup::Report& report, const checkpoint::Checkpoint& checkpoint,
+                      const ModelOnBoard& opened, const bringup::Inputs& inputs, std::int64_t context) {
+  const BoardSpec board = find_board(options.model.board);
+  bringup::Sharding sharding{.board = board.name,
+                             .rows = board.mesh_rows,
+                             .columns = board.mesh_columns,
+                             .forms = {bringup::sharding_of(board, opened.parallelism, models::configure(checkpoint))}};
+  for (const bringup::ParallelForm& form : inputs.parallel_forms) sharding.forms.push_back(form.sharding);
+  bringup::write_sharding(sharding, report.key, options.report);
+  bringup::Ids prompt = inputs.material.texts.front();
+  prompt.resize(std::min(prompt.size(), static_cast<std::size_t>(std::max<std::int64_t>(context - 1, 1))));
+  try {
+    bringup::write_measured_steps(bringup::measure_steps(*opened.model, opened.devices(), prompt), report.key,
+                                  options.report);
+    bringup::write_recorded_steps(bringup::record_steps(checkpoint, board, opened.parallelism,
+                                                        {.precision = options.model.precision,
+                                                         .context = context,
+                                                         .prompt_length = std::ssize(prompt),
+                                                         .layers = options.layers},
+                                                        perfmodel::constants()),
+                                  report.key, options.report);
+  } catch (const base::OutOfMemory& error) {
+    write_note(fmt::format("the page has no memory map, timeline and op graph: {}", error.what()));
+  }
+}
+
 int finish(const Options& options, const bringup::Report& report, const TerminalProgress& progress) {
   options.json.write(bringup::to_json(report));
   if (!options.json.on_standard_output()) write_standard_output(bringup::to_table(report));
-  write_note(fmt::format("the report lies in {} (bringup.json, bringup.xml)", options.report));
+  bringup::write_report_page(options.report);
+  write_note(fmt::format("the report lies in {0}: {0}/report.html (bringup.json, bringup.xml)", options.report));
   if (progress.cancelled()) return EXIT_INTERRUPTED;
   return report.passed() ? EXIT_OK : EXIT_NO;
 }
@@ -187,7 +219,8 @@ int run_classifier(const Options& options, const checkpoint::Checkpoint& checkpo
                 "--profile out");
   TerminalProgress progress(nullptr);
   const bringup::Report report = bringup_classifier(
-      {.model = options.model, .stages = options.stages, .report = options.report}, checkpoint, progress);
+      {.name = options.checkpoint, .model = options.model, .stages = options.stages, .report = options.report},
+      checkpoint, progress);
   return finish(options, report, progress);
 }
 
@@ -232,6 +265,7 @@ int run(const Options& options) {
   bringup::Inputs inputs{.device = *opened.model,
                          .reference = *baseline.reference,
                          .material = baseline.choice.material,
+                         .name = options.checkpoint,
                          .identity = identity_of(checkpoint, options.layers),
                          .checkpoint = options.layers == 0 ? &checkpoint : nullptr,
                          .expected_tensors = models::expected_tensors(checkpoint),
@@ -242,6 +276,7 @@ int run(const Options& options) {
   ProfileRecording recording(options.profile, opened.devices(), options.model, options.checkpoint);
   TerminalProgress progress(&recording);
   const bringup::Report report = bringup::run(inputs, settings, progress);
+  if (!progress.cancelled()) write_page_files(options, report, checkpoint, opened, inputs, context);
   const int code = finish(options, report, progress);
   write_note(notes_of(baseline, tokenizer.has_value()));
   recording.write();

@@ -121,7 +121,7 @@ nlohmann::json report_of(const Options& options, const Answer& answer) {
     report["decode"] = decode_json(*plan.time);
   }
   report["explanation"] = plan.fits ? nlohmann::json(nullptr) : nlohmann::json(plan.explanation);
-  if (plan.map) report["memory_map"] = memory_map_json(*plan.map);
+  if (plan.map) report["memory_map"] = bringup::memory_map_json(*plan.map);
   if (!plan.fits) report["smaller_sizes_that_fit"] = answer.smaller;
   return report;
 }
@@ -162,7 +162,7 @@ std::string table_of(const Options& options, const Answer& answer) {
   text += row("together, peak", plan.dram.peak, plan.l1.peak);
   text += row("capacity", plan.dram.capacity, plan.l1.capacity);
   text += "\n" + verdict_of(answer) + capacity_line(answer.board);
-  if (plan.map) text += memory_map_text(*plan.map);
+  if (plan.map) text += bringup::memory_map_text(*plan.map);
   if (!plan.time) return text;
   return text + (plan.fits ? "\n" : "\nWith room for it:\n") + time_text(*plan.time);
 }
@@ -239,7 +239,7 @@ int run(Options& options) {
     const Answer& answer = answers.front();
     const std::string title =
         fmt::format("{} on {}, precision {}", options.config, answer.board.name, options.model.precision);
-    base::write_file_atomically(options.memory_map_file, memory_map_svg(*answer.plan.memory.map, title));
+    base::write_file_atomically(options.memory_map_file, bringup::memory_map_svg(*answer.plan.memory.map, title));
   }
   options.json.write(all ? nlohmann::json{{"boards", reports}} : reports.front());
   if (!options.json.on_standard_output())

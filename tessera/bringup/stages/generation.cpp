@@ -97,6 +97,24 @@ Row judge_generation(const StageContext& context, const ForcedPrompt& prompt, co
   return row;
 }
 
+GenerationDetail detail_of(const StageContext& context, const ForcedPrompt& prompt, const Ids& ids) {
+  const auto& decode = context.inputs().decode_text;
+  GenerationDetail detail{
+      .number = prompt.number, .prompt = prompt.prompt, .reference = prompt.continuation, .device = ids};
+  if (decode) detail.prompt_text = decode(prompt.prompt);
+  // A continuation reads as it does behind its prompt.
+  const auto texts_of = [&](const Ids& continuation) {
+    Ids all = prompt.prompt;
+    all.insert(all.end(), continuation.begin(), continuation.end());
+    std::vector<std::string> texts = token_texts(decode, all);
+    texts.erase(texts.begin(), texts.begin() + static_cast<std::ptrdiff_t>(prompt.prompt.size()));
+    return texts;
+  };
+  detail.reference_texts = texts_of(prompt.continuation);
+  detail.device_texts = texts_of(ids);
+  return detail;
+}
+
 } // namespace
 
 std::vector<Row> generation(const StageContext& context) {
@@ -108,8 +126,11 @@ std::vector<Row> generation(const StageContext& context) {
   }
   generator.run();
   std::vector<Row> rows;
+  auto& details = context.details().generations.emplace();
   for (std::size_t i = 0; i < prompts.size(); ++i) {
-    rows.push_back(judge_generation(context, prompts[i], generator.generations()[i].ids));
+    const Ids& ids = generator.generations()[i].ids;
+    details.push_back(detail_of(context, prompts[i], ids));
+    rows.push_back(judge_generation(context, prompts[i], ids));
   }
   return rows;
 }

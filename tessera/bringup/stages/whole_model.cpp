@@ -6,6 +6,7 @@
 #include "tessera/bringup/stages/stage_support.hpp"
 #include "tessera/bringup/stages/stages.hpp"
 #include "tessera/bringup/teacher_forcing.hpp"
+#include "tessera/metrics/logits.hpp"
 
 namespace tessera::bringup {
 namespace {
@@ -60,6 +61,33 @@ void add_states(std::vector<Pair>& pairs, const ReferenceOutput& expected, const
   for (std::size_t i = 0; i < pairs.size(); ++i) {
     pairs[i].add(expected.hidden_states[i], 0, actual.hidden_states[i], 0, positions);
   }
+}
+
+/// What both models say comes after each token of a text.
+TokenSequence token_details(const StageContext& context, std::string name, const Ids& ids,
+                            const ReferenceOutput& expected, const generate::SequenceOutput& actual) {
+  const auto& decode = context.inputs().decode_text;
+  const auto vocab_size = static_cast<std::size_t>(context.device().info().vocab_size);
+  const std::vector<std::string> texts = token_texts(decode, ids);
+  const std::int64_t first = expected.first_position(ids.size());
+  const auto text_of = [&](std::int32_t id) { return decode ? decode(std::span(&id, 1)) : std::string(); };
+  TokenSequence sequence{.name = std::move(name), .tokens = {}};
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    TokenDetail token{.id = ids[i], .text = texts[i], .judged = static_cast<std::int64_t>(i) >= first};
+    if (token.judged) {
+      const auto ours = actual.logits.row(static_cast<std::int64_t>(i));
+      const auto theirs = expected.logits.row(static_cast<std::int64_t>(i) - first);
+      const metrics::LogitsAgreement agreement = metrics::compare_logits(theirs, ours, vocab_size);
+      token.kl_divergence = agreement.kl_divergence;
+      token.top1_hit = agreement.top1 == 1.0;
+      token.expected = static_cast<std::int32_t>(metrics::argmax(theirs));
+      token.actual = static_cast<std::int32_t>(metrics::argmax(ours));
+      token.expected_text = text_of(token.expected);
+      token.actual_text = text_of(token.actual);
+    }
+    sequence.tokens.push_back(std::move(token));
+  }
+  return sequence;
 }
 
 } // namespace
@@ -136,7 +164,9 @@ std::vector<Row> teacher_forcing(const StageContext& context) {
   const JudgedTexts texts = judged_texts(context, false);
   const auto on_text = run_device(context, texts.ids, {.prefill_positions = 0}, "the text's tokens");
   Pair logits;
+  auto& details = context.details().tokens.emplace();
   for (std::size_t i = 0; i < on_text.size(); ++i) {
+    details.push_back(token_details(context, fmt::format("text {}", i), texts.ids[i], *texts.expected[i], on_text[i]));
     const auto length = static_cast<std::int64_t>(texts.ids[i].size());
     add_logits(logits, *texts.expected[i], on_text[i], texts.ids[i].size(), 0, length);
   }

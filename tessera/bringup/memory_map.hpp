@@ -10,7 +10,7 @@
 #include "tessera/runtime/mesh_device.hpp"
 #include "tessera/runtime/observer.hpp"
 
-namespace tessera::cli {
+namespace tessera::bringup {
 
 /// What one memory of a chip held after each op of a recorded run, by what it is used for.
 struct MemoryHistory {
@@ -58,9 +58,17 @@ class MemoryWatch : public runtime::QueueObserver {
 
 /// Peaks of each phase, where they stand, and what lies in memory at the highest.
 std::string memory_map_text(const MemoryMap& map);
-/// {"phases": [...], "dram": {"peak_bytes", "peak_op", "held", "used_bytes": [...]}, "l1": {...}}.
+/// {"phases", "ops": [[name, scope]], "dram": {"peak_bytes", "peak_op", "peak_op_number", "capacity_bytes",
+/// "held_bytes", "used_bytes": [ops], "used_bytes_by_kind": {kind: [ops]}}, "l1": {...}}.
 nlohmann::json memory_map_json(const MemoryMap& map);
+/// The inverse. Throws InvalidArgument when the JSON was not made by it.
+MemoryMap memory_map_from_json(const nlohmann::json& json);
+
+/// "mul in layers.0.mlp": an op of the map.
+std::string place_of(const MemoryMap& map, std::size_t op);
+/// Tensors that are held at the peak by bytes, the largest first.
+std::vector<std::pair<std::string, std::int64_t>> largest_held(const MemoryHistory& history);
 /// Both memories as stacked areas over the ops; readable in light and dark.
 std::string memory_map_svg(const MemoryMap& map, const std::string& title);
 
-} // namespace tessera::cli
+} // namespace tessera::bringup
