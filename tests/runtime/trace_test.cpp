@@ -202,6 +202,24 @@ TEST_F(TraceTest, ReportsItInL1AsWell) {
   EXPECT_NO_THROW(trace.execute(true)) << "freed before the replay";
 }
 
+TEST_F(TraceTest, AShardIsWrittenOnEveryCoreInWhole) {
+  run_once("add");
+  const MemoryConfig three_tiles{TensorMemoryLayout::WIDTH_SHARDED, BufferType::L1, ShardSpec{1, 2, 32, 96}};
+  const TensorSpec sharded{{1, 1, 32, 160}, DataType::BFLOAT16, Layout::TILE, three_tiles};
+  const Trace trace(device, 0, [&] {
+    const auto temporary = device->allocate(sharded, "add");
+    enqueue(
+        "add", [] {}, temporary.get(), sharded);
+  });
+  std::vector<std::shared_ptr<Buffer>> tiles;
+  for (int i = 0; i < 4; ++i) tiles.push_back(device->allocate(kL1Tile, "later"));
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_THAT([&] { trace.execute(true); }, ThrowsMessage<base::DeviceError>(HasSubstr("in L1"))) << i;
+    tiles[static_cast<std::size_t>(i)].reset();
+  }
+  EXPECT_NO_THROW(trace.execute(true)) << "the fourth lies behind the shard";
+}
+
 TEST_F(TraceTest, BuffersFromBeforeTheCaptureAndElsewhereAreNoHazard) {
   run_once("add");
   const auto before = device->allocate(kTile, "before");
