@@ -50,7 +50,7 @@ reference::OperandValues download(const Tensor& tensor, std::int64_t chip) {
 
 } // namespace
 
-OpCall::OpCall(runtime::MeshDevice& device, const OpCase& op) : OpAttributes(op.record), device_(device), op_(op) {
+OpCall::OpCall(runtime::MeshDevice& device, const OpCase& op) : OpAttributes(op.record), device_(device) {
   for (std::size_t i = 0; i < op.record.inputs.size(); ++i) inputs_.push_back(upload(device, op, i));
 }
 

@@ -29,7 +29,6 @@ class OpCall : public OpAttributes {
 
  private:
   runtime::MeshDevice& device_;
-  const OpCase& op_;
   std::vector<tensor::Tensor> inputs_;
 };
 
