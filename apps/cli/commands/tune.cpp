@@ -37,7 +37,8 @@ namespace {
 using bringup::TextPart;
 using Ids = bringup::Ids;
 
-constexpr std::int64_t kSideBySide = 8; // sequences that decode together
+constexpr std::int64_t kSideBySide = 8;          // sequences that decode together
+constexpr std::int64_t kCalibrationLength = 128; // short sequences, more of them side by side: fewer steps
 constexpr std::int64_t kPredictedContext = 1024;
 constexpr std::int64_t kPredictedPrompt = 128; // as published speeds have it
 
@@ -82,7 +83,10 @@ Text split_text(const Options& options, const checkpoint::Checkpoint& checkpoint
   const std::size_t judged = wanted < texts.size() ? wanted : std::max<std::size_t>(1, (texts.size() + 1) / 2);
   Text text{.source = choice.text_source};
   text.judged.assign(texts.begin(), texts.begin() + static_cast<std::ptrdiff_t>(judged));
-  text.calibration.assign(texts.begin() + static_cast<std::ptrdiff_t>(judged), texts.end());
+  for (std::size_t i = judged; i < texts.size(); ++i) {
+    for (Ids& piece : bringup::cut_text(texts[i], kCalibrationLength, static_cast<std::int64_t>(texts[i].size())))
+      text.calibration.push_back(std::move(piece));
+  }
   if (text.calibration.empty()) {
     text.calibration = text.judged;
     write_note("the text is short: what is chosen is judged on the text that it was searched on; give a longer --text");
@@ -185,11 +189,9 @@ class Workshop {
                                             .scheme = parallelism_.scheme,
                                             .progress = check},
                                            parallelism_);
-    // Prefill is fast and tells formats apart as well; what is chosen is judged token by token.
-    const bool judged = part == TextPart::JUDGED;
-    const bringup::TeacherForcing forced =
-        bringup::teacher_force(*model, reference_, judged ? text_.judged : text_.calibration,
-                               {.prefill_positions = judged ? 0 : longest(), .progress = check});
+    // By decode, which reads the KV cache in its format.
+    const bringup::TeacherForcing forced = bringup::teacher_force(
+        *model, reference_, part == TextPart::JUDGED ? text_.judged : text_.calibration, {.progress = check});
     return {.top1 = forced.agreement.top1,
             .top5 = forced.agreement.top5,
             .kl_divergence = forced.agreement.kl_divergence,

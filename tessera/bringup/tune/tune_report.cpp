@@ -18,6 +18,21 @@ bool is_chosen(const TuneResult& result, std::size_t index) {
   return result.chosen && *result.chosen == index;
 }
 
+/// The presets that one dot stands for, by name; nothing where an earlier point's label has them.
+std::string presets_at(const TuneResult& result, std::size_t index) {
+  const auto same = [&](const TunePoint& other) {
+    return is_preset(other) && other.cost.weight_bytes == result.points[index].cost.weight_bytes &&
+           other.accuracy.top1 == result.points[index].accuracy.top1;
+  };
+  std::string names;
+  for (std::size_t i = 0; i < result.points.size(); ++i) {
+    if (!same(result.points[i])) continue;
+    if (i < index) return "";
+    names += (names.empty() ? "" : ", ") + result.points[i].name;
+  }
+  return names;
+}
+
 /// The points, the largest first.
 std::vector<std::size_t> by_bytes(const TuneResult& result) {
   std::vector<std::size_t> order(result.points.size());
@@ -101,7 +116,8 @@ template <typename Value>
 std::string panel(const TuneResult& result, double left, const std::string& label, const Value& value) {
   const auto top1 = [](const TunePoint& point) { return 100 * point.accuracy.top1; };
   const Range across = range_of(result, value);
-  const Range up = range_of(result, top1);
+  Range up = range_of(result, top1);
+  up.high = std::min(up.high, 100.0 + 1e-9);
   const auto x = [&](const TunePoint& point) { return left + kPanelWidth * across.part(value(point)); };
   const auto y = [&](const TunePoint& point) { return kTop + kHeight * (1 - up.part(top1(point))); };
   std::string svg;
@@ -130,12 +146,12 @@ std::string panel(const TuneResult& result, double left, const std::string& labe
                        point.on_front ? "point" : "other", x(point), y(point), escaped(point.name));
     if (is_chosen(result, i))
       svg += fmt::format("<circle class=\"chosen\" cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"8\"/>\n", x(point), y(point));
-    if (!is_preset(point) && !is_chosen(result, i)) continue;
+    const std::string name = is_chosen(result, i) ? "chosen" : is_preset(point) ? presets_at(result, i) : "";
+    if (name.empty()) continue;
     // Names stand on the side that has room.
     const bool right = x(point) < left + 0.7 * kPanelWidth;
     svg += fmt::format("<text x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"{}\">{}</text>\n", x(point) + (right ? 11 : -11),
-                       y(point) + (is_chosen(result, i) ? -10 : 16), right ? "start" : "end",
-                       is_chosen(result, i) ? "chosen" : escaped(point.name));
+                       y(point) + (is_chosen(result, i) ? -10 : 16), right ? "start" : "end", escaped(name));
   }
   return svg;
 }

@@ -38,8 +38,8 @@ struct TuneProblem {
   std::function<TuneCost(const nlohmann::json& file)> cost;
 };
 
-/// What a precision must keep to. With none of them: on both parts of the text no lower a top-1 and no higher a
-/// divergence than the base's. With max_weight_bytes alone: the most accurate precision within them is looked for.
+/// What a precision must keep to. With none of them: no lower a top-1 than the base's on the judged part, and no higher
+/// a divergence on either. With max_weight_bytes alone: the most accurate precision within them is looked for.
 struct TuneLimits {
   std::optional<double> min_top1;
   std::optional<double> max_kl;
