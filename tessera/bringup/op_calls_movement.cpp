@@ -54,7 +54,8 @@ OpOutputs embedding(const OpCall& call) {
 OpOutputs create_heads(const OpCall& call) {
   const ops::CreateHeadsOptions options{.num_heads = call.integer("num_heads"),
                                         .num_kv_heads = call.integer("num_kv_heads"),
-                                        .batch_size = call.integer("batch_size")};
+                                        .batch_size = call.integer("batch_size"),
+                                        .memory_config = call.output().memory_config};
   const Tensor x = call.input("input_tensor");
   const bool decode = call.record().name == "nlp_create_qkv_heads_decode";
   const ops::QkvHeads heads =
@@ -72,6 +73,9 @@ OpOutputs concat_heads_decode(const OpCall& call) {
 
 constexpr OpEntry kMovement[] = {{"copy", copy},
                                  {"to_memory_config", copy},
+                                 {"interleaved_to_sharded", copy},
+                                 {"sharded_to_interleaved", copy},
+                                 {"reshard", copy},
                                  {"slice", slice},
                                  {"concat", concat},
                                  {"fold", fold},

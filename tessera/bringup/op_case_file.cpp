@@ -23,9 +23,23 @@ nlohmann::json to_json(const std::vector<OperandRecord>& operands) {
     list.push_back({{"name", operand.name},
                     {"shape", operand.spec.shape.extents()},
                     {"dtype", to_string(operand.spec.dtype)},
-                    {"layout", to_string(operand.spec.layout)}});
+                    {"layout", to_string(operand.spec.layout)},
+                    {"buffer_type", to_string(operand.spec.memory_config.buffer_type)},
+                    {"memory_layout", to_string(operand.spec.memory_config.memory_layout)}});
   }
   return list;
+}
+
+/// Without the shards: they follow from the shape.
+MemoryConfig place_of(const nlohmann::json& json) {
+  MemoryConfig place;
+  if (json.at("buffer_type").get<std::string>() == to_string(BufferType::L1)) place.buffer_type = BufferType::L1;
+  const auto layout = json.at("memory_layout").get<std::string>();
+  for (const auto known :
+       {TensorMemoryLayout::HEIGHT_SHARDED, TensorMemoryLayout::WIDTH_SHARDED, TensorMemoryLayout::BLOCK_SHARDED}) {
+    if (layout == to_string(known)) place.memory_layout = known;
+  }
+  return place;
 }
 
 std::vector<OperandRecord> operands_of(const nlohmann::json& list) {
@@ -38,7 +52,7 @@ std::vector<OperandRecord> operands_of(const nlohmann::json& list) {
                         .spec = {.shape = Shape(extents),
                                  .dtype = dtype,
                                  .layout = tiles ? Layout::TILE : Layout::ROW_MAJOR,
-                                 .memory_config = {}}});
+                                 .memory_config = place_of(json)}});
   }
   return operands;
 }

@@ -28,8 +28,11 @@ constexpr double kSteps = 0x1p-7;          ///< steps that are packed to bfloat1
 /// In exact numerics a maximum passes through source registers, which hold less than fp32.
 bool is_movement(std::string_view op, runtime::Numerics numerics) {
   if (op == "max_pool2d") return numerics == runtime::Numerics::NATIVE;
-  constexpr std::array<std::string_view, 17> kOps{"copy",
+  constexpr std::array<std::string_view, 20> kOps{"copy",
                                                   "to_memory_config",
+                                                  "interleaved_to_sharded",
+                                                  "sharded_to_interleaved",
+                                                  "reshard",
                                                   "slice",
                                                   "concat",
                                                   "fold",

@@ -1,6 +1,7 @@
 #include "tessera/bringup/op_replay.hpp"
 
 #include "tessera/base/error.hpp"
+#include "tessera/spec/sharding.hpp"
 #include "tessera/tensor/transfer.hpp"
 
 namespace tessera::bringup {
@@ -8,15 +9,17 @@ namespace {
 
 using tensor::Tensor;
 
-TensorSpec in_dram(TensorSpec spec) {
-  spec.memory_config = kDramInterleaved;
+/// As the op's operand lay, its shards, where there are any, cut anew: the op may have run beside others.
+TensorSpec placed(TensorSpec spec, const ArchSpec& arch) {
+  const MemoryConfig place = spec.memory_config;
+  if (place.is_sharded()) spec.memory_config = sharded_over(spec, place.memory_layout, arch, place.buffer_type);
   return spec;
 }
 
 /// One input on all chips: each has values of its own.
 Tensor upload(runtime::MeshDevice& device, const OpCase& op, std::size_t number) {
   const OperandRecord& operand = op.record.inputs[number];
-  const Tensor tensor = Tensor::allocate(device, in_dram(operand.spec), operand.name);
+  const Tensor tensor = Tensor::allocate(device, placed(operand.spec, device.board().arch), operand.name);
   const Shape& shape = operand.spec.shape;
   if (!is_integer(operand.spec.dtype)) {
     std::vector<tensor::HostRows> rows;
@@ -72,7 +75,7 @@ std::vector<Tensor> OpCall::inputs(std::string_view name) const {
 TensorSpec OpCall::output(std::size_t number) const {
   base::require(number < record().outputs.size(), "[replay-op] {} must have an output {}; it has {}", record().name,
                 number, record().outputs.size());
-  return in_dram(record().outputs[number].spec);
+  return placed(record().outputs[number].spec, device_.board().arch);
 }
 
 Tensor OpCall::output_tensor(std::size_t number) const {

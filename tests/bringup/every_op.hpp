@@ -71,6 +71,10 @@ struct Watched {
   Tensor random(const Shape& shape, DataType dtype = DataType::BFLOAT16, float deviation = 1.0F) {
     return test::to_device(*device, random_values(shape, ++seed_, deviation), dtype);
   }
+  /// Each user's on a core, as the ops of decode want them.
+  Tensor heads(const Shape& shape, DataType dtype = DataType::BFLOAT16) {
+    return ops::to_memory_config(random(shape, dtype), kL1HeightSharded);
+  }
   Tensor integers(const Shape& shape, std::vector<std::int32_t> values) {
     return test::integers_to_device(*device, shape, std::move(values));
   }
@@ -160,6 +164,8 @@ inline void run_movement(Watched& on, DataType dtype) {
             {.stride = {2, 2}, .padding = {1, 0}, .batch_size = 2, .input_height = 6, .input_width = 4});
   ops::fold(on.row_major({2, 3, 4, 6}, DataType::FLOAT32),
             {.stride = {2, 3}, .use_transpose_as_fold = true, .dtype = dtype});
+  const Tensor sharded = ops::interleaved_to_sharded(on.random({1, 1, 64, 256}, dtype), kL1WidthSharded);
+  ops::sharded_to_interleaved(ops::reshard(sharded, kL1BlockSharded));
   ops::embedding(on.integers({1, 1, 4}, {9, -1, 0, 9}), on.row_major({1, 1, 12, 40}, DataType::BFLOAT16),
                  {.dtype = dtype});
 }
@@ -168,10 +174,10 @@ inline void run_heads(Watched& on, DataType dtype) {
   const ops::QkvHeads heads = ops::nlp_create_qkv_heads(on.random({1, 1, 80, 6 * 48}, dtype),
                                                         {.num_heads = 4, .num_kv_heads = 1, .batch_size = 2});
   ops::nlp_concat_heads(heads.q);
-  const ops::QkvHeads decode =
-      ops::nlp_create_qkv_heads_decode(on.random({1, 1, 3, 6 * 32}, dtype), {.num_heads = 4, .num_kv_heads = 1});
+  const ops::QkvHeads decode = ops::nlp_create_qkv_heads_decode(
+      on.random({1, 1, 3, 6 * 32}, dtype), {.num_heads = 4, .num_kv_heads = 1, .memory_config = kL1HeightSharded});
   ops::nlp_concat_heads_decode(decode.q);
-  ops::rotary_embedding_llama(decode.q, on.random({1, 3, 1, 32}), on.random({1, 3, 1, 32}), true);
+  ops::rotary_embedding_llama(decode.q, on.heads({1, 3, 1, 32}), on.heads({1, 3, 1, 32}), true);
   ops::rotary_embedding_llama(on.random({1, 4, 40, 32}, dtype), on.random({1, 1, 40, 32}), on.random({1, 1, 40, 32}),
                               false);
 }
@@ -191,7 +197,7 @@ inline void run_attention(Watched& on, DataType dtype) {
   const Tensor values = on.random({7, 2, 32, 32}, DataType::BFLOAT8_B);
   const Tensor table = on.integers({3, 2}, {5, 1, 0, 2, 6, 3});
   const Tensor positions = on.integers({3}, {40, -1, 7});
-  ops::paged_update_cache(keys, on.random({1, 3, 2, 32}, dtype), positions, table);
+  ops::paged_update_cache(keys, on.heads({1, 3, 2, 32}, dtype), positions, table);
   ops::paged_fill_cache(values, on.random({1, 2, 50, 32}, dtype), table, 0);
   ops::paged_fill_cache(values, on.random({1, 2, 33, 32}, dtype), table, on.integers({1}, {2}));
   const Tensor q1 = on.random({1, 3, 4, 32}, dtype);

@@ -77,6 +77,9 @@ GoldenOutputs concat_heads(const GoldenCall& call) {
 
 constexpr GoldenEntry kEntries[] = {{"copy", same},
                                     {"to_memory_config", same},
+                                    {"interleaved_to_sharded", same},
+                                    {"sharded_to_interleaved", same},
+                                    {"reshard", same},
                                     {"slice", slice},
                                     {"concat", concat},
                                     {"fold", fold},
