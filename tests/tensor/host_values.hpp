@@ -79,7 +79,7 @@ inline std::vector<std::uint32_t> bits_of(const HostTensor& tensor) {
 }
 
 /// For parameterised tests' names.
-inline std::string dtype_name(const testing::TestParamInfo<DataType>& info) {
+inline std::string dtype_name(const ::testing::TestParamInfo<DataType>& info) {
   return std::string(to_string(info.param));
 }
 
