@@ -81,6 +81,13 @@ const ModuleErrors* worst_of(const Result& result, const std::vector<const Modul
 }
 
 Finding wrong_module(const Result& result, const std::vector<const ModuleErrors*>& modules) {
+  for (const ModuleErrors* module : modules) {
+    if (module->local_prefill && module->local_decode) continue;
+    return {.cause = Cause::MODULE,
+            .culprit = module->module,
+            .sentence = fmt::format("{} cannot be run by itself: {}", module->module, module->note),
+            .remedy = nullptr};
+  }
   const ModuleErrors& worst = *worst_of(result, modules);
   const Swap* swap = swap_of(result, worst.module);
   const bool full = worst.full_prefill || worst.full_decode;
