@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 
 namespace tessera::bringup::bisect {
 namespace {
@@ -12,6 +13,12 @@ constexpr std::size_t kSwapsShown = 12;
 
 std::string percent(const std::optional<double>& value) {
   return value ? fmt::format("{:.3g} %", 100.0 * *value) : "";
+}
+
+/// Whole percent, without a sign for what rounds to nothing.
+std::string share(double value) {
+  const double percents = std::round(100.0 * value);
+  return fmt::format("{:.0f} %", percents == 0.0 ? 0.0 : percents);
 }
 
 std::optional<double> relative(const ModuleErrors::Figures& figures) {
@@ -92,9 +99,8 @@ std::string swaps_table(const Result& result) {
   for (std::size_t i = 0; i < std::min(result.swaps.size(), kSwapsShown); ++i) {
     const Swap& swap = result.swaps[i];
     const std::string instead = swap.kind == Swap::Kind::MODULE ? "reference" : swap.from + " -> " + swap.format;
-    lines.push_back({swap.what, instead, local_error_of(result, swap),
-                     fmt::format("{:.0f} %", 100.0 * swap.error_share()), fmt::format("{:.2e}", swap.kl_gain()),
-                     fmt::format("{:.0f} %", 100.0 * swap.kl_share()),
+    lines.push_back({swap.what, instead, local_error_of(result, swap), share(swap.error_share()),
+                     fmt::format("{:.2e}", swap.kl_gain()), share(swap.kl_share()),
                      fmt::format("{:+.2f} %", 100.0 * swap.top1_gain())});
   }
   text += columns(lines);
@@ -217,6 +223,7 @@ nlohmann::json to_json(const Result& result) {
   for (const Swap& swap : result.swaps) json["swaps"].push_back(swap_json(swap));
   json["finding"] = {{"cause", name_of(result.finding.cause)},
                      {"culprit", result.finding.culprit},
+                     {"module", result.finding.module},
                      {"sentence", result.finding.sentence},
                      {"remedy", result.finding.remedy}};
   return json;
