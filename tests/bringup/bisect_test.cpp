@@ -11,7 +11,6 @@
 #include "tessera/bringup/bisect/chain.hpp"
 #include "tessera/bringup/bisect/report.hpp"
 #include "tessera/checkpoint/safetensors.hpp"
-#include "tests/bringup/faulty_model.hpp"
 #include "tests/nn/small_decoder.hpp"
 
 namespace tessera::bringup::bisect {
@@ -262,18 +261,6 @@ TEST(Bisect, NamesTheLayerAndThePositionOfAStaleCache) {
   EXPECT_EQ(result.finding.cause, Cause::DECODE) << to_table(result);
   EXPECT_EQ(result.finding.culprit, "layers.1.attention");
   EXPECT_THAT(result.finding.sentence, HasSubstr("from position 10 on"));
-}
-
-TEST(Bisect, NamesTheLayerThatIsWrongOnlyWhenTheWholeModelDecodes) {
-  const SmallDecoder right;
-  const auto reference = right.load("full", 2);
-  const auto inner = right.load("bf16", 2);
-  testing::FaultyModel model(*inner, {testing::Fault::Path::DECODE, "layers.1"});
-  const Result result =
-      bisect({.device = model, .reference = *reference, .texts = {nn::random_ids(12, 1)}}, {.decode_positions = 4});
-  EXPECT_EQ(result.finding.cause, Cause::DECODE) << to_table(result);
-  EXPECT_EQ(result.finding.culprit, "layers.1");
-  EXPECT_THAT(result.finding.sentence, HasSubstr("whole model decodes"));
 }
 
 TEST(Bisect, NamesTheTensorGroupAndLayerOfBfp4AndMendsIt) {

@@ -69,10 +69,16 @@ Result bisect(const Inputs& inputs, const Options& options) {
     nn::CausalLM* full = inputs.precision.weights_as_stored ? &inputs.device : opened.get();
     result.modules = local_errors(session, full);
   }
-  add_accumulated(session, run, result.modules);
-  find_worst_ops(session, result.modules);
-  result.flips = expert_flips(session, run);
-  if (result.prefill.kl_divergence > kNothingLost) result.swaps = swap_modules(session, run, result.modules);
+  const bool all_run = std::all_of(result.modules.begin(), result.modules.end(),
+                                   [](const ModuleErrors& module) { return module.local_prefill.has_value(); });
+  if (all_run) {
+    add_accumulated(session, run, result.modules);
+    find_worst_ops(session, result.modules);
+    result.flips = expert_flips(session, run);
+  } else {
+    result.notes.emplace_back("without a module that cannot be run there are no accumulated errors and no swaps");
+  }
+  if (all_run && result.prefill.kl_divergence > kNothingLost) result.swaps = swap_modules(session, run, result.modules);
   // A wrong module is mended first: what formats cost beside it is not to be seen.
   const bool wrong = !wrong_modules(session, result, false).empty() || !wrong_modules(session, result, true).empty() ||
                      first_wrong_state(result) >= 0;

@@ -112,6 +112,7 @@ struct Finding {
   Cause cause = Cause::NONE;
   std::string culprit;   ///< "layers.3.mlp", "ff1_3 of layer 3"; empty for NONE and SPREAD
   std::string sentence;  ///< in plain words, with the remedy
+  std::string module;    ///< in which it lies, where that is one
   nlohmann::json remedy; ///< a precision file; null: none is offered
 };
 

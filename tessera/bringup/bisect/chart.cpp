@@ -60,8 +60,8 @@ std::string escaped(const std::string& text) {
 
 std::string legend() {
   return fmt::format(
-      R"(<circle class="local" cx="{0}" cy="42" r="4"/><text x="{1}" y="46">local: on the reference's inputs</text>)"
-      R"(<circle class="own" cx="{2}" cy="42" r="4"/><text x="{3}" y="46">accumulated: on the device's own</text>)"
+      R"(<circle class="local" cx="{0}" cy="42" r="3.5"/><text x="{1}" y="46">local: on the reference's inputs</text>)"
+      R"(<circle class="own" cx="{2}" cy="42" r="5.5"/><text x="{3}" y="46">accumulated: on the device's own</text>)"
       "\n",
       kLeft, kLeft + 10, kLeft + 220, kLeft + 230);
 }
@@ -100,7 +100,7 @@ std::string to_svg(const Result& result) {
   }
   double y = kTop;
   for (const ModuleErrors& module : result.modules) {
-    if (module.module == result.finding.culprit) {
+    if (module.module == result.finding.module) {
       svg += fmt::format(R"(<rect class="guilty" x="0" y="{:.1f}" width="{}" height="{}"/>)"
                          "\n",
                          y - 7.5, width, kRow);
@@ -113,8 +113,9 @@ std::string to_svg(const Result& result) {
       svg += fmt::format(R"(<line class="between" x1="{0:.1f}" x2="{1:.1f}" y1="{2:.1f}" y2="{2:.1f}"/>)",
                          axis.x(local), axis.x(own), y);
     }
-    if (local > 0.0) svg += fmt::format(R"(<circle class="local" cx="{:.1f}" cy="{:.1f}" r="4"/>)", axis.x(local), y);
-    if (own > 0.0) svg += fmt::format(R"(<circle class="own" cx="{:.1f}" cy="{:.1f}" r="4"/>)", axis.x(own), y);
+    // The larger circle first: where both errors are equal the smaller one stays visible on it.
+    if (own > 0.0) svg += fmt::format(R"(<circle class="own" cx="{:.1f}" cy="{:.1f}" r="5.5"/>)", axis.x(own), y);
+    if (local > 0.0) svg += fmt::format(R"(<circle class="local" cx="{:.1f}" cy="{:.1f}" r="3.5"/>)", axis.x(local), y);
     svg += "\n";
     y += kRow;
   }

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 
 namespace tessera::bringup::bisect {
 namespace {
@@ -12,6 +13,12 @@ constexpr std::size_t kSwapsShown = 12;
 
 std::string percent(const std::optional<double>& value) {
   return value ? fmt::format("{:.3g} %", 100.0 * *value) : "";
+}
+
+/// Whole percent, without a sign for what rounds to nothing.
+std::string share(double value) {
+  const double percents = std::round(100.0 * value);
+  return fmt::format("{:.0f} %", percents == 0.0 ? 0.0 : percents);
 }
 
 std::optional<double> relative(const ModuleErrors::Figures& figures) {
@@ -25,12 +32,22 @@ std::optional<double> worse(const ModuleErrors::Figures& a, const ModuleErrors::
   return b ? std::max(*relative(a), *relative(b)) : *relative(a);
 }
 
-void add_line(std::string& text, const std::vector<std::string>& cells) {
-  // Names to the left, figures to the right.
-  std::string line = fmt::format("{:<30}", cells.front());
-  for (std::size_t i = 1; i < cells.size(); ++i) line += fmt::format(" {:>12}", cells[i]);
-  while (line.ends_with(' ')) line.pop_back();
-  text += line + "\n";
+using Lines = std::vector<std::vector<std::string>>;
+
+/// Names to the left, figures to the right.
+std::string columns(const Lines& lines) {
+  std::vector<std::size_t> widths(lines.front().size());
+  for (const auto& cells : lines) {
+    for (std::size_t i = 0; i < cells.size(); ++i) widths[i] = std::max(widths[i], cells[i].size());
+  }
+  std::string text;
+  for (const auto& cells : lines) {
+    std::string line = fmt::format("{:<{}}", cells.front(), widths.front());
+    for (std::size_t i = 1; i < cells.size(); ++i) line += fmt::format("  {:>{}}", cells[i], widths[i]);
+    while (line.ends_with(' ')) line.pop_back();
+    text += line + "\n";
+  }
+  return text;
 }
 
 std::vector<const ModuleErrors*> shown_modules(const Result& result) {
@@ -50,16 +67,17 @@ std::string modules_table(const Result& result) {
                                  shown.size() < result.modules.size()
                                      ? fmt::format(" of {}, those with the largest local errors", result.modules.size())
                                      : "");
-  add_line(text, {"module", "local PCC", "max abs", "local", "in decode", "in full", "accumulated", "gain"});
+  Lines lines{{"module", "local PCC", "max abs", "local", "in decode", "in full", "accumulated", "gain"}};
   for (const ModuleErrors* module : shown) {
     const auto gain = module->gain();
-    add_line(text,
-             {module->module, module->local_prefill ? fmt::format("{:.6f}", module->local_prefill->pcc) : "failed",
-              module->local_prefill ? fmt::format("{:.3g}", module->local_prefill->max_abs_error) : "",
-              percent(relative(module->local_prefill)), percent(relative(module->local_decode)),
-              percent(worse(module->full_prefill, module->full_decode)), percent(relative(module->accumulated)),
-              gain ? fmt::format("{:.2f}", *gain) : ""});
+    lines.push_back({module->module,
+                     module->local_prefill ? fmt::format("{:.6f}", module->local_prefill->pcc) : "failed",
+                     module->local_prefill ? fmt::format("{:.3g}", module->local_prefill->max_abs_error) : "",
+                     percent(relative(module->local_prefill)), percent(relative(module->local_decode)),
+                     percent(worse(module->full_prefill, module->full_decode)), percent(relative(module->accumulated)),
+                     gain ? fmt::format("{:.2f}", *gain) : ""});
   }
+  text += columns(lines);
   for (const ModuleErrors& module : result.modules) {
     if (!module.worst_op) continue;
     const OpRow& op = *module.worst_op;
@@ -77,15 +95,15 @@ std::string local_error_of(const Result& result, const Swap& swap) {
 std::string swaps_table(const Result& result) {
   if (result.swaps.empty()) return "";
   std::string text = "What is gained with one thing put right, ranked\n";
-  add_line(text, {"what", "instead", "local", "of the error", "KL gain", "of the KL", "top-1 gain"});
+  Lines lines{{"what", "instead", "local", "of the error", "KL gain", "of the KL", "top-1 gain"}};
   for (std::size_t i = 0; i < std::min(result.swaps.size(), kSwapsShown); ++i) {
     const Swap& swap = result.swaps[i];
     const std::string instead = swap.kind == Swap::Kind::MODULE ? "reference" : swap.from + " -> " + swap.format;
-    add_line(text,
-             {swap.what, instead, local_error_of(result, swap), fmt::format("{:.0f} %", 100.0 * swap.error_share()),
-              fmt::format("{:.2e}", swap.kl_gain()), fmt::format("{:.0f} %", 100.0 * swap.kl_share()),
-              fmt::format("{:+.2f} %", 100.0 * swap.top1_gain())});
+    lines.push_back({swap.what, instead, local_error_of(result, swap), share(swap.error_share()),
+                     fmt::format("{:.2e}", swap.kl_gain()), share(swap.kl_share()),
+                     fmt::format("{:+.2f} %", 100.0 * swap.top1_gain())});
   }
+  text += columns(lines);
   if (result.swaps.size() > kSwapsShown)
     text += fmt::format("({} more in --json)\n", result.swaps.size() - kSwapsShown);
   return text;
@@ -205,6 +223,7 @@ nlohmann::json to_json(const Result& result) {
   for (const Swap& swap : result.swaps) json["swaps"].push_back(swap_json(swap));
   json["finding"] = {{"cause", name_of(result.finding.cause)},
                      {"culprit", result.finding.culprit},
+                     {"module", result.finding.module},
                      {"sentence", result.finding.sentence},
                      {"remedy", result.finding.remedy}};
   return json;

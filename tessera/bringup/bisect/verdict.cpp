@@ -81,6 +81,13 @@ const ModuleErrors* worst_of(const Result& result, const std::vector<const Modul
 }
 
 Finding wrong_module(const Result& result, const std::vector<const ModuleErrors*>& modules) {
+  for (const ModuleErrors* module : modules) {
+    if (module->local_prefill && module->local_decode) continue;
+    return {.cause = Cause::MODULE,
+            .culprit = module->module,
+            .sentence = fmt::format("{} cannot be run by itself: {}", module->module, module->note),
+            .remedy = nullptr};
+  }
   const ModuleErrors& worst = *worst_of(result, modules);
   const Swap* swap = swap_of(result, worst.module);
   const bool full = worst.full_prefill || worst.full_decode;
@@ -222,6 +229,7 @@ Finding imprecise(const Session& session, const Result& result, const Swap& guil
                                                                                            : "";
   const std::string where =
       one_layer && !module.empty() ? fmt::format("layers.{}.{}: ", guilty.first_layer, module) : "";
+  if (!where.empty()) finding.module = where.substr(0, where.size() - 2);
   finding.sentence = fmt::format(
       "{}{} in {} loses {:.0f} % of the KL divergence ({:+.1f} points of top-1); keep {} in {}, which gets {:.0f} % of "
       "it back",
@@ -293,21 +301,33 @@ std::int64_t first_wrong_state(const Result& result) {
   return decode > 1e-3 && decode > kStandsOut * kStandsOut * prefill ? result.layers + 1 : -1;
 }
 
-Finding judge(const Session& session, const DeviceRun& run, const Result& result) {
+namespace {
+
+Finding name_culprit(const Session& session, const DeviceRun& run, const Result& result) {
   if (const auto wrong = wrong_modules(session, result, false); !wrong.empty()) return wrong_module(result, wrong);
   if (const auto wrong = wrong_modules(session, result, true); !wrong.empty()) return wrong_in_decode(result, wrong);
   if (const std::int64_t state = first_wrong_state(result); state >= 0) return wrong_state(run, result, state);
   const double pcc = std::min(result.prefill.pcc, result.decode.pcc);
   const double kl = std::max(result.prefill.kl_divergence, result.decode.kl_divergence);
   const bool healthy = pcc >= thresholds_for("accuracy").logits_pcc && kl <= kHealthyKl;
-  if (healthy) return nothing_stands_out(result, true);
-  if (all_within_limits(result)) {
+  const bool modules_are_good = all_within_limits(result);
+  if (healthy && modules_are_good) return nothing_stands_out(result, true);
+  if (modules_are_good) {
     if (const ModuleErrors* module = amplifier(result)) return amplified(result, *module);
   }
   const Swap* guilty = guilty_swap(result);
   if (guilty != nullptr && guilty->kl_share() >= kCulpritShare) return imprecise(session, result, *guilty);
+  if (healthy) return nothing_stands_out(result, true);
   if (const ModuleErrors* module = amplifier(result)) return amplified(result, *module);
   return nothing_stands_out(result, false);
+}
+
+} // namespace
+
+Finding judge(const Session& session, const DeviceRun& run, const Result& result) {
+  Finding finding = name_culprit(session, run, result);
+  if (finding.module.empty() && result.module(finding.culprit) != nullptr) finding.module = finding.culprit;
+  return finding;
 }
 
 } // namespace tessera::bringup::bisect
