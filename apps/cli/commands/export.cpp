@@ -1,10 +1,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 #include <filesystem>
 #include <memory>
-#include <set>
 
 #include "apps/cli/bringup_material.hpp"
 #include "apps/cli/classifier.hpp"
@@ -17,6 +15,7 @@
 #include "tessera/base/error.hpp"
 #include "tessera/bringup/export/handoff.hpp"
 #include "tessera/bringup/live_reference.hpp"
+#include "tessera/bringup/stages/stage_support.hpp"
 #include "tessera/models/classifier.hpp"
 #include "tessera/reference/reference.hpp"
 
@@ -36,21 +35,6 @@ struct Options {
   int threads = 0;
   JsonOutput json;
 };
-
-/// The modules outside the layers, and those of the first, middle and last layer or of all.
-std::vector<std::string> chosen_modules(const nn::CausalLM& model, bool all_layers) {
-  constexpr std::string_view kLayers = "layers.";
-  const std::int64_t layers = model.info().layers;
-  const std::set<std::int64_t> chosen{0, layers / 2, layers - 1};
-  std::vector<std::string> names = model.module_names();
-  std::erase_if(names, [&](const std::string& name) {
-    if (all_layers || !name.starts_with(kLayers)) return false;
-    std::int64_t layer = 0;
-    std::from_chars(name.data() + kLayers.size(), name.data() + name.size(), layer);
-    return !chosen.contains(layer);
-  });
-  return names;
-}
 
 /// "Llama-3.2-1B" of a path or a Hugging Face name.
 std::string model_name(const std::string& checkpoint) {
@@ -87,7 +71,7 @@ int run(const Options& options) {
       checkpoint, find_tokenizer(checkpoint),
       {.text_file = options.text_file, .sequence_length = length, .max_ids = length, .vocab_size = config.vocab_size});
   const auto open = [&] { return reference::open(checkpoint, {.threads = options.threads}); };
-  const std::vector<std::string> modules = chosen_modules(*open(), options.all_layers);
+  const std::vector<std::string> modules = bringup::chosen_modules(*open(), options.all_layers);
   bringup::LiveReference reference(
       open, bringup::ResultCache({}, ""), choice.material.texts,
       {.module_users = options.users, .module_positions = std::min(kModulePositions, config.max_positions)});

@@ -1,11 +1,13 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <charconv>
 #include <chrono>
 #include <filesystem>
 #include <memory>
+#include <system_error>
 
 #include "apps/cli/board_file.hpp"
 #include "apps/cli/bringup_material.hpp"
@@ -109,6 +111,7 @@ class Workshop {
         text_(std::move(text)),
         board_(find_board(options.model.board)),
         context_(config.max_positions),
+        candidate_(std::filesystem::path(options.state) / fmt::format("candidate-{}.json", ::getpid())),
         state_(options.state, identity()),
         reference_([this] { return reference::open(checkpoint_, {.threads = options_.model.threads}); },
                    bringup::ResultCache(std::filesystem::path(options.state) / "reference",
@@ -124,6 +127,13 @@ class Workshop {
                                        .threads = options.model.threads,
                                        .pin_threads = options.model.pin_threads});
   }
+
+  ~Workshop() {
+    std::error_code error;
+    std::filesystem::remove(candidate_, error);
+  }
+  Workshop(const Workshop&) = delete;
+  Workshop& operator=(const Workshop&) = delete;
 
   bringup::TuneAccuracy accuracy(const nlohmann::json& file, TextPart part) {
     if (const auto known = state_.find(file, part)) return *known;
@@ -174,9 +184,8 @@ class Workshop {
   }
   /// The candidate as --precision would read it.
   std::string write_candidate(const nlohmann::json& file) const {
-    const std::filesystem::path path = std::filesystem::path(options_.state) / "candidate.json";
-    base::write_file_atomically(path, file.dump());
-    return path.string();
+    base::write_file_atomically(candidate_, file.dump());
+    return candidate_.string();
   }
 
   bringup::TuneAccuracy measure(const nlohmann::json& file, TextPart part) {
@@ -203,7 +212,8 @@ class Workshop {
   const checkpoint::Checkpoint& checkpoint_;
   Text text_;
   BoardSpec board_;
-  std::int64_t context_; // the most that the model has
+  std::int64_t context_;            // the most that the model has
+  std::filesystem::path candidate_; // of this process alone: several may share the folder
   bringup::TuneState state_;
   bringup::LiveReference reference_;
   models::Parallelism parallelism_;

@@ -79,7 +79,7 @@ class DecoderWriter {
   }
   /// Of a group that has one setting for both phases.
   std::string both(const std::string& group, const nn::ComputeByPhase& phases, DataType weights) {
-    const std::string decode = fidelity(group, phases.decode, weights);
+    std::string decode = fidelity(group, phases.decode, weights);
     if (fidelity(group, phases.prefill, weights) != decode) {
       left_out_.insert(
           fmt::format("{}: one setting holds for prefill and decode there; it is decode's, {}", group, decode));

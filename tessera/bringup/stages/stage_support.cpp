@@ -95,11 +95,15 @@ bool is_whole_layer(std::string_view module) {
 }
 
 std::vector<std::string> chosen_modules(const StageContext& context) {
-  const std::int64_t layers = context.device().info().layers;
+  return chosen_modules(context.device(), context.options().all_layers);
+}
+
+std::vector<std::string> chosen_modules(const nn::CausalLM& model, bool all_layers) {
+  const std::int64_t layers = model.info().layers;
   const std::set<std::int64_t> chosen{0, layers / 2, layers - 1};
-  std::vector<std::string> names = context.device().module_names();
+  std::vector<std::string> names = model.module_names();
   std::erase_if(names, [&](const std::string& name) {
-    if (context.options().all_layers || !name.starts_with(kLayerPrefix)) return false;
+    if (all_layers || !name.starts_with(kLayerPrefix)) return false;
     std::int64_t layer = 0;
     std::from_chars(name.data() + kLayerPrefix.size(), name.data() + name.size(), layer);
     return !chosen.contains(layer);

@@ -45,6 +45,7 @@ std::vector<generate::SequenceOutput> run_on(nn::CausalLM& device, const StageCo
 /// The device's modules that are tested: those outside the layers, and those of the first, middle and last layer or
 /// all.
 std::vector<std::string> chosen_modules(const StageContext& context);
+std::vector<std::string> chosen_modules(const nn::CausalLM& model, bool all_layers);
 /// "layers.3", not a module of it.
 bool is_whole_layer(std::string_view module);
 /// The first `users` sequences of [B, S] or [B, S, W], of each the first `positions` positions.
