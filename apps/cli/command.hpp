@@ -29,6 +29,7 @@ Command predict_command();
 Command bench_command();
 Command profile_command();
 Command report_command();
+Command compare_command();
 Command devices_command();
 Command models_command();
 

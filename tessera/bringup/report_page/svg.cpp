@@ -151,9 +151,12 @@ class LinePicture {
       out += svg::text(kLeft - 5, y_of(tick) + 3.5, "end", "tick", svg::tick_text(tick)) + "\n";
     }
     out += names();
-    for (const LineChart::Limit& limit : chart_.limits) {
-      out += svg::line(kLeft, y_of(limit.value), kWidth - kRight, y_of(limit.value), "limit");
-      out += svg::text(kWidth - kRight, y_of(limit.value) - 3, "end", "limit-text", limit.text) + "\n";
+    for (std::size_t i = 0; i < chart_.limits.size(); ++i) {
+      // The second limit's text below its line: the two may be close.
+      const LineChart::Limit& limit = chart_.limits[i];
+      const double y = y_of(limit.value);
+      out += svg::line(kLeft, y, kWidth - kRight, y, "limit");
+      out += svg::text(kWidth - kRight, i == 0 ? y - 3 : y + 10, "end", "limit-text", limit.text) + "\n";
     }
     for (const Series& series : chart_.series) out += draw_series(series);
     return out + "</svg>\n";
