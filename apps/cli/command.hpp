@@ -33,6 +33,7 @@ Command bench_command();
 Command profile_command();
 Command replay_op_command();
 Command report_command();
+Command compare_command();
 Command devices_command();
 Command models_command();
 

@@ -12,7 +12,7 @@
 #include "apps/cli/ranks.hpp"
 #include "apps/cli/standard_streams.hpp"
 #include "tessera/base/error.hpp"
-#include "tessera/bringup/op_comparison.hpp"
+#include "tessera/bringup/ops/op_comparison.hpp"
 
 namespace tessera::cli {
 namespace {

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "tessera/bringup/op_comparison.hpp"
+#include "tessera/bringup/ops/op_comparison.hpp"
 #include "tessera/ops/ccl/all_gather.hpp"
 #include "tessera/ops/ccl/all_to_all.hpp"
 #include "tessera/ops/ccl/mesh_partition.hpp"

@@ -1,6 +1,6 @@
 // The watch on every op: each golden function against the op on the device, the limits, what is found and saved.
 
-#include "tessera/bringup/op_comparison.hpp"
+#include "tessera/bringup/ops/op_comparison.hpp"
 
 #include <gtest/gtest.h>
 
@@ -11,7 +11,7 @@
 
 #include "tessera/base/error.hpp"
 #include "tessera/base/file.hpp"
-#include "tessera/bringup/op_replay.hpp"
+#include "tessera/bringup/ops/op_replay.hpp"
 #include "tessera/checkpoint/safetensors.hpp"
 #include "tessera/ops/eltwise/plus_one.hpp"
 #include "tessera/ops/exact/rows.hpp"

@@ -13,8 +13,9 @@ namespace {
 
 using ::testing::HasSubstr;
 
-constexpr const char* kCommands[] = {"bringup",    "tune", "generate", "chat",  "forward", "classify", "tokenize",
-                                     "detokenize", "plan", "predict",  "bench", "profile", "devices",  "models"};
+constexpr const char* kCommands[] = {"bringup", "report",  "compare",   "bisect",   "tune",       "export", "generate",
+                                     "chat",    "forward", "classify",  "tokenize", "detokenize", "plan",   "predict",
+                                     "bench",   "profile", "replay-op", "devices",  "models"};
 
 TEST(Help, SaysAllOfEverySubcommand) {
   const ProgramRun run = run_tessera({"--help"});

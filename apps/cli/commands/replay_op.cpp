@@ -9,7 +9,7 @@
 #include "apps/cli/json_output.hpp"
 #include "apps/cli/model_options.hpp"
 #include "apps/cli/standard_streams.hpp"
-#include "tessera/bringup/op_replay.hpp"
+#include "tessera/bringup/ops/op_replay.hpp"
 
 namespace tessera::cli {
 namespace {

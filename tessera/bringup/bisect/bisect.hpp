@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "tessera/bringup/bisect/routing.hpp"
-#include "tessera/bringup/op_comparison.hpp"
+#include "tessera/bringup/ops/op_comparison.hpp"
 #include "tessera/bringup/reference.hpp"
 #include "tessera/metrics/comparison.hpp"
 #include "tessera/metrics/logits.hpp"

@@ -70,8 +70,10 @@ Table use_table(const MemoryMap& map) {
   return table;
 }
 
+/// A picture, or a sentence where there is nothing to draw.
 std::string figure_of(const MemoryMap& map, const MemoryHistory& history, const std::string& memory,
                       const std::string& id) {
+  if (history.peak == 0) return element("p", "note", fmt::format("{} holds no tensor after any op.", memory)) + "\n";
   return fmt::format(
       "<figure id=\"figure-{}\"><div class=\"wide\" tabindex=\"0\" role=\"region\" "
       "aria-label=\"{}\">{}</div></figure>\n",
@@ -110,12 +112,11 @@ std::vector<LegendEntry> memory_legend(const MemoryMap& map) {
 }
 
 Section memory_section(const RunFolder& run) {
-  Section section{
-      .id = "memory",
-      .title = "Memory",
-      .lead =
-          "What DRAM and L1 of one chip hold after each op of a prefill and of the decode step after it, by what it is "
-          "used for: all banks, with padding."};
+  Section section{.id = "memory",
+                  .title = "Memory",
+                  .lead =
+                      "What DRAM and L1 of one chip hold after each op of a step, by what it is used for: all banks, "
+                      "with padding."};
   fill_from(section, run.memory, [&] {
     const MemoryMap map = memory_map_from_json(run.memory.content);
     section.body +=

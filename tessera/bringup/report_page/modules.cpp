@@ -8,6 +8,7 @@
 #include <limits>
 #include <map>
 #include <optional>
+#include <set>
 
 #include "tessera/bringup/report_page/section.hpp"
 #include "tessera/bringup/report_page/svg.hpp"
@@ -136,12 +137,11 @@ std::string short_name(const std::string& stop, bool classifier) {
 }
 
 LineChart chart_of(const Modules& modules, const Report& report, const Measure& measure) {
-  // PCC computed in double is exact to about this.
-  constexpr double kLeast = 1e-9;
+  constexpr double kExact = 1e-9; // what is below is the rounding of PCC itself; it stands at the bottom, as 0 does
   const auto names = stops(modules, report.classifier);
   LineChart chart{.title = measure.title, .x_title = report.classifier ? "block" : "layer", .names = {}};
   for (const std::string& name : names) chart.names.push_back(short_name(name, report.classifier));
-  std::map<double, std::string> limits;
+  std::set<double> limits;
   for (std::size_t way = 0; way < modules.rows.size(); ++way) {
     const Way& kind = ways(report.classifier)[way];
     Series series{.css = kind.css, .line = !kind.local, .marker = kind.marker};
@@ -149,18 +149,21 @@ LineChart chart_of(const Modules& modules, const Report& report, const Measure& 
       const Figure* figure = find(row_of(modules, way, name), measure.figure);
       const auto stop = stop_of(names, name);
       if (figure == nullptr || !stop) continue;
-      const auto shown = [&](double value) { return std::max(kLeast, measure.from_one ? 1.0 - value : value); };
+      const auto shown = [&](double value) {
+        const double error = measure.from_one ? 1.0 - value : value;
+        return error < kExact ? 0.0 : error;
+      };
       const double value = std::isfinite(figure->value) ? shown(figure->value) : figure->value;
       series.points.push_back({*stop, value,
                                fmt::format("{}, {}: {} {}", name, kind.title, figure_title(measure.figure),
                                            figure_text(measure.figure, figure->value))});
-      if (figure->bound) limits[shown(figure->bound->limit)] = "";
+      if (figure->bound) limits.insert(shown(figure->bound->limit));
     }
     chart.series.push_back(std::move(series));
   }
   // The loosest limit and the tightest frame the rest; more lines would hide the points.
-  if (!limits.empty()) chart.limits.push_back({"loosest limit", limits.rbegin()->first});
-  if (limits.size() > 1) chart.limits.push_back({"tightest", limits.begin()->first});
+  if (!limits.empty()) chart.limits.push_back({"loosest limit", *limits.rbegin()});
+  if (limits.size() > 1) chart.limits.push_back({"tightest", *limits.begin()});
   return chart;
 }
 

@@ -126,8 +126,8 @@ std::string node_html(const Node& node, const std::string& title, std::size_t ti
   }
   const double predicted_us = node.predicted_us() * static_cast<double>(times);
   const std::string summary = fmt::format(
-      "<span class=\"stage-name\">{}</span> <small>{} ops{}{}</small>", escaped(title), node.count(),
-      times > 1 ? fmt::format(" in each of {} that are alike", times) : "",
+      "<span class=\"stage-name\">{}</span> <small>{} {}{}{}</small>", escaped(title), node.count(),
+      node.count() == 1 ? "op" : "ops", times > 1 ? fmt::format(" in each of {} that are alike", times) : "",
       predicted_us > 0.0 ? fmt::format(", {} µs predicted{}", short_number(predicted_us), times > 1 ? " together" : "")
                          : "");
   return collapsible(summary, content, false, "node");

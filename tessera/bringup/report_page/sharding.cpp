@@ -103,7 +103,8 @@ Section sharding_section(const RunFolder& run) {
   Section section{.id = "sharding",
                   .title = "Chips",
                   .lead =
-                      "Forms of the model that this run tried on the board: copies side by side (dp), and copies whose "
+                      "How the model lies on the board, and in which other forms it fits there: copies side by side "
+                      "(dp), and copies whose "
                       "chips share each "
                       "layer (tp). A colour is a copy."};
   fill_from(section, run.sharding, [&] {

@@ -11,7 +11,19 @@
 namespace tessera::bringup::report_page {
 namespace {
 
-std::string purpose_of(const std::string& name) {
+/// What stages of a classifier are for, where a language model's of that name are for something else or are not there.
+constexpr std::pair<const char*, const char*> kOfClassifiers[] = {
+    {"operators", "each operator alone, on the reference's inputs"},
+    {"blocks", "each block alone, on the reference's inputs"},
+    {"full-model", "all blocks in a row, each block's output compared"},
+    {"top-1-agreement", "whether the same class comes first"},
+    {"data-parallel", "copies on chips of their own, the same bits"},
+    {"tensor-parallel", "chips that share each layer, against the reference"}};
+
+std::string purpose_of(const std::string& name, bool classifier) {
+  for (const auto& [stage, purpose] : kOfClassifiers) {
+    if (classifier && name == stage) return purpose;
+  }
   for (const Stage& stage : all_stages()) {
     if (name == stage.name) return stage.purpose;
   }
@@ -97,7 +109,7 @@ Section stages_section(const RunFolder& run) {
       .title = "Stages",
       .lead = "The bring-up guide, step by step: each figure with its limit, each failing row with what to try."};
   for (const StageResult& stage : run.report.stages) {
-    std::string facts = escaped(purpose_of(stage.name));
+    std::string facts = escaped(purpose_of(stage.name, run.report.classifier));
     std::string closing = stage.rows.empty() ? "" : nearest(stage);
     if (stage.resumed) closing += closing.empty() ? "from an earlier run" : "; from an earlier run";
     std::string content;

@@ -118,6 +118,7 @@ constexpr double kRight = 8.0;
 constexpr double kTop = 24.0;
 constexpr double kBottom = 36.0;
 constexpr std::size_t kMostNames = 9;
+constexpr std::size_t kCharacters = 54; // of the names together
 
 /// The smallest and largest finite value of points and limits; logarithmic charts pass over what is not positive.
 std::pair<double, double> range_of(const LineChart& chart) {
@@ -151,9 +152,12 @@ class LinePicture {
       out += svg::text(kLeft - 5, y_of(tick) + 3.5, "end", "tick", svg::tick_text(tick)) + "\n";
     }
     out += names();
-    for (const LineChart::Limit& limit : chart_.limits) {
-      out += svg::line(kLeft, y_of(limit.value), kWidth - kRight, y_of(limit.value), "limit");
-      out += svg::text(kWidth - kRight, y_of(limit.value) - 3, "end", "limit-text", limit.text) + "\n";
+    for (std::size_t i = 0; i < chart_.limits.size(); ++i) {
+      // The second limit's text below its line: the two may be close.
+      const LineChart::Limit& limit = chart_.limits[i];
+      const double y = y_of(limit.value);
+      out += svg::line(kLeft, y, kWidth - kRight, y, "limit");
+      out += svg::text(kWidth - kRight, i == 0 ? y - 3 : y + 10, "end", "limit-text", limit.text) + "\n";
     }
     for (const Series& series : chart_.series) out += draw_series(series);
     return out + "</svg>\n";
@@ -169,7 +173,12 @@ class LinePicture {
 
   std::string names() const {
     const std::size_t count = chart_.names.size();
-    const std::size_t step = std::max<std::size_t>(1, (count + kMostNames - 1) / kMostNames);
+    std::size_t longest = 1;
+    for (const std::string& name : chart_.names) longest = std::max(longest, name.size());
+    // "logits" alone among numbers stands at the end, where there is room for it.
+    if (count > 2 && chart_.names.back() == "logits" && chart_.names[count - 2].size() < 3) longest = 3;
+    const std::size_t most = std::clamp<std::size_t>(kCharacters / (longest + 2), 2, kMostNames);
+    const std::size_t step = std::max<std::size_t>(1, (count + most - 1) / most);
     std::string out;
     for (std::size_t i = 0; i < count; i += step) {
       // The last name would run into the one before it.

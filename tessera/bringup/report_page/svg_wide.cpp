@@ -50,8 +50,8 @@ constexpr double kLaneTop = 8.0;
 // Blocks that share this width are drawn as one, which bounds the size of the picture.
 constexpr double kThinnest = 0.6;
 
-std::string lane_blocks(const LaneChart& chart, const LaneChart::Lane& lane, double y, const Axis& axis) {
-  const auto x_of = [&](double time) { return kLaneLeft + (kWidth - kLaneLeft - kRight) * axis.place(time); };
+std::string lane_blocks(const LaneChart& chart, const LaneChart::Lane& lane, double y, double end_of_all) {
+  const auto x_of = [&](double time) { return kLaneLeft + (kWidth - kLaneLeft - kRight) * time / end_of_all; };
   std::string out;
   for (std::size_t i = 0; i < lane.blocks.size();) {
     const LaneChart::Block* longest = &lane.blocks[i];
@@ -74,7 +74,7 @@ std::string lane_blocks(const LaneChart& chart, const LaneChart::Lane& lane, dou
 
 // Strips.
 constexpr double kStripHeight = 56.0;
-constexpr double kStripTop = 14.0;
+constexpr double kStripTop = 24.0;
 constexpr double kStripLeft = 44.0;
 
 } // namespace
@@ -134,13 +134,15 @@ std::string to_svg(const LaneChart& chart) {
   for (const LaneChart::Lane& lane : chart.lanes) {
     for (const LaneChart::Block& block : lane.blocks) end = std::max(end, block.end);
   }
+  if (end <= 0.0) end = 1.0;
   const Axis axis = Axis::linear(0.0, end);
   const double bottom = kLaneTop + kLaneStep * static_cast<double>(chart.lanes.size());
   std::string out = svg::open(kWidth, bottom + 24, chart.title);
   for (const double tick : axis.ticks()) {
-    const double x = kLaneLeft + (kWidth - kLaneLeft - kRight) * axis.place(tick);
+    if (tick > end) continue;
+    const double x = kLaneLeft + (kWidth - kLaneLeft - kRight) * tick / end;
     out += svg::line(x, kLaneTop - 4, x, bottom, "grid");
-    const bool last = tick == axis.ticks().back();
+    const bool last = x > kWidth - 30;
     out += svg::text(last ? kWidth : x, bottom + 14, last ? "end" : "middle", "tick",
                      fmt::format("{} {}", svg::tick_text(tick), chart.unit)) +
            "\n";
@@ -148,7 +150,7 @@ std::string to_svg(const LaneChart& chart) {
   double y = kLaneTop;
   for (const LaneChart::Lane& lane : chart.lanes) {
     out += svg::text(kLaneLeft - 8, y + kLaneHeight / 2 + 4, "end", "lane-name", lane.name);
-    out += lane_blocks(chart, lane, y, axis);
+    out += lane_blocks(chart, lane, y, end);
     y += kLaneStep;
   }
   return out + "</svg>\n";

@@ -104,7 +104,7 @@ Table table_of(const std::string& name, const std::string& caption, const Steps&
 void add_block(Section& section, const std::string& key, const std::string& machine, const Steps& steps) {
   for (const auto& [step, ops] : steps) {
     section.body +=
-        fmt::format("<h4>{}: {} ops, {} ms</h4>\n", escaped(step), ops.size(), short_number(total(ops) / 1e3));
+        fmt::format("<h4>{}: {} ops that take {} ms</h4>\n", escaped(step), ops.size(), short_number(total(ops) / 1e3));
     section.body += chart(fmt::format("{}, {}", step, machine), ops);
   }
   Table table = table_of("timeline-" + key, "Time by module, " + machine, steps);
@@ -154,7 +154,7 @@ Section timeline_section(const RunFolder& run) {
   fill_from(section, run.ops, [&] {
     const RecordedSteps recorded = recorded_steps_from_json(run.ops.content);
     if (recorded.release.empty()) return section.add_missing("Nothing is predicted for this board.");
-    section.body += fmt::format("<p class=\"lead\">Of TT-NN {}; no card was used. Without the host's part.</p>\n",
+    section.body += fmt::format("<p class=\"lead\">Of {}; no card was used. Without the host's part.</p>\n",
                                 escaped(recorded.release));
     add_block(section, "predicted", "predicted for the card", predicted_steps(recorded));
   });

@@ -1,11 +1,11 @@
-#include "tessera/bringup/op_case.hpp"
+#include "tessera/bringup/ops/op_case.hpp"
 
 #include <algorithm>
 #include <cmath>
 #include <limits>
 
 #include "tessera/base/error.hpp"
-#include "tessera/bringup/op_limits.hpp"
+#include "tessera/bringup/ops/op_limits.hpp"
 #include "tessera/metrics/comparison.hpp"
 
 namespace tessera::bringup {

@@ -4,7 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "tessera/base/error.hpp"
-#include "tessera/bringup/op_case.hpp"
+#include "tessera/bringup/ops/op_case.hpp"
 #include "tessera/checkpoint/safetensors.hpp"
 
 namespace tessera::bringup {

@@ -5,7 +5,7 @@
 #include <string_view>
 #include <vector>
 
-#include "tessera/bringup/op_case.hpp"
+#include "tessera/bringup/ops/op_case.hpp"
 #include "tessera/ops/op.hpp"
 #include "tessera/spec/op_attributes.hpp"
 

@@ -1,4 +1,4 @@
-#include "tessera/bringup/op_capture.hpp"
+#include "tessera/bringup/ops/op_capture.hpp"
 
 #include <algorithm>
 #include <numeric>

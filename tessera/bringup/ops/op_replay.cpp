@@ -1,4 +1,4 @@
-#include "tessera/bringup/op_replay.hpp"
+#include "tessera/bringup/ops/op_replay.hpp"
 
 #include "tessera/base/error.hpp"
 #include "tessera/spec/sharding.hpp"

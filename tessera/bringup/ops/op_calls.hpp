@@ -6,7 +6,7 @@
 #include <string_view>
 #include <vector>
 
-#include "tessera/bringup/op_replay.hpp"
+#include "tessera/bringup/ops/op_replay.hpp"
 #include "tessera/ops/eltwise/activation.hpp"
 
 namespace tessera::bringup {

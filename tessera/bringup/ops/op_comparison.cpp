@@ -1,4 +1,4 @@
-#include "tessera/bringup/op_comparison.hpp"
+#include "tessera/bringup/ops/op_comparison.hpp"
 
 #include <fmt/format.h>
 

@@ -1,4 +1,4 @@
-#include "tessera/bringup/op_limits.hpp"
+#include "tessera/bringup/ops/op_limits.hpp"
 
 #include <algorithm>
 #include <array>

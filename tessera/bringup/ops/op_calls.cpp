@@ -1,4 +1,4 @@
-#include "tessera/bringup/op_calls.hpp"
+#include "tessera/bringup/ops/op_calls.hpp"
 
 #include <array>
 

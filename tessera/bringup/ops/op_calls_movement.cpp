@@ -1,4 +1,4 @@
-#include "tessera/bringup/op_calls.hpp"
+#include "tessera/bringup/ops/op_calls.hpp"
 #include "tessera/ops/ccl/all_gather.hpp"
 #include "tessera/ops/ccl/all_to_all.hpp"
 #include "tessera/ops/ccl/mesh_partition.hpp"

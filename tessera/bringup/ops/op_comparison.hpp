@@ -9,8 +9,8 @@
 #include <thread>
 #include <vector>
 
-#include "tessera/bringup/op_capture.hpp"
-#include "tessera/bringup/op_case.hpp"
+#include "tessera/bringup/ops/op_capture.hpp"
+#include "tessera/bringup/ops/op_case.hpp"
 #include "tessera/runtime/observer.hpp"
 
 namespace tessera::bringup {

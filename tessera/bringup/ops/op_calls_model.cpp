@@ -1,4 +1,4 @@
-#include "tessera/bringup/op_calls.hpp"
+#include "tessera/bringup/ops/op_calls.hpp"
 #include "tessera/ops/conv/conv2d.hpp"
 #include "tessera/ops/kv_cache/paged_cache.hpp"
 #include "tessera/ops/pool/pool2d.hpp"

@@ -3,7 +3,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "tessera/bringup/op_case.hpp"
+#include "tessera/bringup/ops/op_case.hpp"
 
 namespace tessera::bringup {
 

@@ -1,0 +1,223 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "tessera/base/error.hpp"
+#include "tessera/base/file.hpp"
+#include "tessera/bringup/compare.hpp"
+#include "tessera/bringup/details.hpp"
+#include "tessera/bringup/recorded_steps.hpp"
+#include "tessera/bringup/report_files.hpp"
+#include "tessera/bringup/report_page/html.hpp"
+#include "tessera/bringup/report_page/page.hpp"
+#include "tests/bringup/bench.hpp"
+
+namespace tessera::bringup {
+namespace {
+
+using testing::Bench;
+using testing::Fault;
+using ::testing::HasSubstr;
+using ::testing::Not;
+using testing::TemporaryFolder;
+
+const std::vector<std::string> kStages{"decode-modules", "decoder-layer",   "full-decode",
+                                       "full-model",     "teacher-forcing", "generation"};
+
+/// A run of the tiny models with its page; `fault` breaks the device.
+void run_in(const std::filesystem::path& folder, Fault fault = {}) {
+  Bench bench(std::move(fault));
+  bench.run({.stages = kStages, .report_folder = folder});
+  write_report_page(folder);
+}
+
+std::string page_of(const std::filesystem::path& folder) {
+  return base::read_file(folder / "report.html");
+}
+
+nlohmann::json json_of(const std::filesystem::path& file) {
+  return nlohmann::json::parse(base::read_file(file));
+}
+
+TEST(ReportPage, HasEverySectionOfALanguageModel) {
+  const TemporaryFolder folder;
+  run_in(folder.path());
+  const std::string page = page_of(folder.path());
+  for (const char* id :
+       {"stages", "modules", "tokens", "generations", "memory", "speed", "timeline", "sharding", "ops"})
+    EXPECT_THAT(page, HasSubstr(fmt::format("<section id=\"{}\">", id)));
+  for (const std::string& stage : kStages) EXPECT_THAT(page, HasSubstr("id=\"stage-" + stage + "\""));
+  EXPECT_THAT(page, HasSubstr("<h1>"));
+  EXPECT_LT(page.find("class=\"verdict passed\""), page.find("<section id=\"stages\">"));
+  EXPECT_THAT(page, Not(HasSubstr("<script")));
+  EXPECT_THAT(page, Not(HasSubstr("src=")));
+  EXPECT_THAT(page, Not(HasSubstr("@import")));
+}
+
+TEST(ReportPage, IsTheSameWhenMadeAgain) {
+  const TemporaryFolder folder;
+  run_in(folder.path());
+  const std::string page = page_of(folder.path());
+  const std::string table = base::read_file(folder.path() / "tables/modules.csv");
+  std::filesystem::remove(folder.path() / "report.html");
+  std::filesystem::remove_all(folder.path() / "tables");
+  write_report_page(folder.path());
+  EXPECT_EQ(page_of(folder.path()), page);
+  EXPECT_EQ(base::read_file(folder.path() / "tables/modules.csv"), table);
+}
+
+TEST(ReportPage, SaysWhatFailedFirstAndWhatToTry) {
+  const TemporaryFolder folder;
+  run_in(folder.path(), {Fault::Path::DECODE_MODULE, "layers.0.mlp"});
+  const std::string page = page_of(folder.path());
+  const std::string head = page.substr(0, page.find("<section id=\"stages\">"));
+  EXPECT_THAT(head, HasSubstr("Not passed"));
+  EXPECT_THAT(head, HasSubstr("<code>layers.0.mlp</code>"));
+  EXPECT_THAT(head, HasSubstr("<b>Try</b>"));
+}
+
+TEST(ReportPage, TokensAgreeWithTheStagesOwnFigures) {
+  const TemporaryFolder folder;
+  Bench bench;
+  const Report report = bench.run({.stages = {"teacher-forcing"}, .report_folder = folder.path()});
+  double kl = 0.0;
+  double hits = 0.0;
+  double judged = 0.0;
+  for (const TokenSequence& sequence : tokens_from_json(json_of(folder.path() / "tokens.json"))) {
+    for (const TokenDetail& token : sequence.tokens) {
+      if (!token.judged) continue;
+      ++judged;
+      kl += token.kl_divergence;
+      hits += token.top1_hit;
+      EXPECT_EQ(token.top1_hit, token.expected == token.actual);
+    }
+  }
+  const std::vector<Figure>& figures = report.stages[0].rows[0].figures;
+  const auto value = [&](const std::string& name) { return std::ranges::find(figures, name, &Figure::name)->value; };
+  EXPECT_EQ(judged, value("positions"));
+  EXPECT_NEAR(kl / judged, value("kl_divergence"), 1e-9);
+  EXPECT_NEAR(hits / judged, value("top1"), 1e-12);
+}
+
+TEST(ReportPage, EscapesWhatComesFromFiles) {
+  EXPECT_EQ(report_page::escaped("<b a=\"1\">&\n"), "&lt;b a=&quot;1&quot;&gt;&amp;\n");
+  EXPECT_EQ(report_page::escaped("\xC3\xA9\xC3|\x01|\xED\xA0\x80"),
+            "\xC3\xA9\xEF\xBF\xBD|\xEF\xBF\xBD|"
+            "\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD");
+  const TemporaryFolder folder;
+  Report report{.key = "k", .facts = {{"model", "<script>alert(1)</script>"}}};
+  report.stages = {{.name = "<i>", .verdict = Verdict::FAILED, .message = "\"<img src=x>\""}};
+  write_report(report, folder.path());
+  write_report_page(folder.path());
+  EXPECT_THAT(page_of(folder.path()), Not(HasSubstr("<script>")));
+  EXPECT_THAT(page_of(folder.path()), Not(HasSubstr("<img")));
+}
+
+TEST(ReportPage, SaysWhichFilesAreMissingDamagedOrOfAnotherRun) {
+  const TemporaryFolder folder;
+  run_in(folder.path());
+  EXPECT_THAT(page_of(folder.path()), HasSubstr("memory.json is missing from the folder."));
+  folder.write("tokens.json", "{\"key\": ");
+  folder.write("generations.json", "{\"key\": \"0\", \"prompts\": []}");
+  auto memory = nlohmann::json{{"key", json_of(folder.path() / "bringup.json").at("key")}, {"ops", 3}};
+  folder.write("memory.json", memory.dump());
+  write_report_page(folder.path());
+  EXPECT_THAT(page_of(folder.path()), HasSubstr("tokens.json is damaged"));
+  EXPECT_THAT(page_of(folder.path()), HasSubstr("generations.json belongs to another run."));
+  EXPECT_THAT(page_of(folder.path()), HasSubstr("[report] memory.json must be one that bringup wrote"));
+  folder.write("bringup.json", "[]");
+  EXPECT_THROW(write_report_page(folder.path()), base::IoError);
+  std::filesystem::remove(folder.path() / "bringup.json");
+  EXPECT_THROW(write_report_page(folder.path()), base::IoError);
+}
+
+TEST(ReportPage, TablesQuoteTheirFieldsForCsv) {
+  using report_page::Cell;
+  const report_page::Table table{
+      .name = "t",
+      .caption = "t",
+      .columns = {{"a", "A"}, {"b", "B", true}},
+      .rows = {{Cell::text("x, \"y\""), Cell::number(0.5)}, {Cell::text("z"), {nullptr, ""}}}};
+  EXPECT_EQ(to_csv(table), "a,b\r\n\"x, \"\"y\"\"\",0.5\r\nz,\r\n");
+  EXPECT_EQ(to_json(table), nlohmann::json::parse(R"([{"a": "x, \"y\"", "b": 0.5}, {"a": "z", "b": null}])"));
+}
+
+TEST(TokenTexts, AddUpToTheTextOfAll) {
+  // A decoder that, as SentencePiece's, loses the first space, and needs two ids for one character.
+  const auto decode = [](std::span<const std::int32_t> ids) {
+    std::string text;
+    for (const std::int32_t id : ids) text += id == 1 ? " a" : id == 2 ? "\xC3" : id == 3 ? "\xA9" : "b";
+    return text.starts_with(' ') ? text.substr(1) : text;
+  };
+  const Ids ids{1, 1, 2, 3, 4, 1};
+  std::string all;
+  for (const std::string& text : token_texts(decode, ids)) all += text;
+  EXPECT_EQ(all, decode(ids));
+}
+
+TEST(Compare, OfEqualRunsReportsNothing) {
+  const TemporaryFolder first;
+  const TemporaryFolder second;
+  run_in(first.path());
+  run_in(second.path());
+  const Comparison same = compare_runs(first.path(), second.path(), {});
+  EXPECT_TRUE(same.same_key);
+  EXPECT_TRUE(same.nothing_changed()) << to_table(same);
+  EXPECT_FALSE(same.regressed());
+  EXPECT_THAT(to_table(same), ::testing::EndsWith("Nothing changed.\n"));
+}
+
+TEST(Compare, NamesAPlantedRegression) {
+  const TemporaryFolder right;
+  const TemporaryFolder wrong;
+  run_in(right.path());
+  run_in(wrong.path(), {Fault::Path::DECODE_MODULE, "layers.0.mlp"});
+  const Comparison worse = compare_runs(right.path(), wrong.path(), {});
+  EXPECT_TRUE(worse.regressed());
+  EXPECT_THAT(to_table(worse), HasSubstr("decode-modules: layers.0.mlp pcc"));
+  EXPECT_THAT(to_table(worse), HasSubstr("WORSE: "));
+  // The other way round the same is news, but none to fail for.
+  const Comparison better = compare_runs(wrong.path(), right.path(), {});
+  EXPECT_FALSE(better.regressed());
+  EXPECT_FALSE(better.nothing_changed());
+}
+
+TEST(Compare, HoldsFiguresToTheirTolerancesAndTimesToNone) {
+  const TemporaryFolder first;
+  const TemporaryFolder second;
+  const auto write = [](const TemporaryFolder& folder, double kl, double speed) {
+    Report report{.key = "k"};
+    Row row{.module = "text", .figures = {{"kl_divergence", kl, {}}, {"tokens_per_s_user", speed, {}}}};
+    report.stages = {{.name = "performance", .verdict = Verdict::PASSED, .rows = {row}}};
+    row.figures = {{"kl_divergence", kl, {}}, {"pcc", 1.0 - kl, {}}};
+    report.stages.push_back({.name = "teacher-forcing", .verdict = Verdict::PASSED, .rows = {row}});
+    write_report(report, folder.path());
+  };
+  write(first, 0.01, 100.0);
+  write(second, 0.011, 50.0);
+  const Comparison comparison = compare_runs(first.path(), second.path(), {});
+  EXPECT_TRUE(comparison.regressed());
+  EXPECT_THAT(to_table(comparison), HasSubstr("Times, which do not count\n  performance: text"));
+  EXPECT_FALSE(compare_runs(first.path(), second.path(), {.pcc = 0.01, .relative = 0.2}).regressed());
+  EXPECT_TRUE(compare_runs(first.path(), second.path(), {.pcc = 0.01, .relative = 0.2, .time = 0.1}).regressed());
+}
+
+TEST(Compare, SaysFirstThatTheRunsAreOfAnotherKind) {
+  const TemporaryFolder first;
+  const TemporaryFolder second;
+  Report report{.key = "a", .facts = {{"device", "n150, precision accuracy"}}};
+  report.stages = {{.name = "baseline", .verdict = Verdict::PASSED}};
+  write_report(report, first.path());
+  report.key = "b";
+  report.facts = {{"device", "n150, precision performance"}};
+  write_report(report, second.path());
+  const Comparison comparison = compare_runs(first.path(), second.path(), {});
+  EXPECT_FALSE(comparison.same_key);
+  EXPECT_THAT(to_table(comparison), ::testing::StartsWith("The runs are not of the same"));
+  EXPECT_THAT(to_table(comparison), HasSubstr("n150, precision performance"));
+  EXPECT_EQ(to_json(comparison).at("facts").at(0).at("figure"), "device");
+}
+
+} // namespace
+} // namespace tessera::bringup
