@@ -17,10 +17,6 @@ using Rule = Buffers (*)(const OpRecord&, const ArchSpec&);
 
 constexpr std::int64_t kDouble = 2; ///< one page moves while the other is computed on
 
-std::int64_t room(const ArchSpec& arch) {
-  return arch.l1_bytes_per_core - arch.l1_reserved_bytes_per_core;
-}
-
 CircularBuffer tiles(std::string name, DataType dtype, std::int64_t count) {
   return {.name = std::move(name), .dtype = dtype, .pages = count, .page_bytes = tile_bytes(dtype)};
 }
@@ -112,7 +108,9 @@ Buffers buffers_of_norm(const OpRecord& record, const ArchSpec& arch) {
     return buffers;
   };
   Buffers whole = with_row(round_up(input.tile_columns(), block));
-  if (static_cast<double>(l1_bytes(whole)) < kShareOfL1 * static_cast<double>(room(arch))) return whole;
+  if (static_cast<double>(l1_bytes(whole)) <
+      kShareOfL1 * static_cast<double>(arch.l1_bytes_per_core - arch.l1_reserved_bytes_per_core))
+    return whole;
   return with_row(has_weight || input.dtype == DataType::FLOAT32 ? kPartWithWeights : kPartWithoutWeights);
 }
 
@@ -142,7 +140,7 @@ Buffers buffers_of_prefill_attention(const OpRecord& record, const ArchSpec& arc
                    tiles("output", out, rows * width)};
   };
   std::int64_t rows = std::min(length, (q.shape[-2] >= kLong ? 256 : 64) / kTileHeight);
-  while (rows > 1 && l1_bytes(with_chunk(rows)) > room(arch)) rows /= 2;
+  while (rows > 1 && l1_bytes(with_chunk(rows)) > l1_for_blocks(arch)) rows /= 2;
   return with_chunk(rows);
 }
 
@@ -175,7 +173,7 @@ Buffers buffers_of_decode_attention(const OpRecord& record, const ArchSpec& arch
     return buffers;
   };
   std::int64_t keys = 8; // what Dst holds
-  while (keys > 1 && l1_bytes(with_chunk(keys)) > room(arch)) keys /= 2;
+  while (keys > 1 && l1_bytes(with_chunk(keys)) > l1_for_blocks(arch)) keys /= 2;
   return with_chunk(keys);
 }
 
@@ -203,7 +201,7 @@ Buffers buffers_of_conv(const OpRecord& record, const ArchSpec& arch) {
   };
   std::int64_t height = std::min(kTallest, output.tile_rows());
   std::int64_t taps = depth;
-  while (l1_bytes(with_block(height, taps)) > room(arch) && (height > 1 || taps > 1)) {
+  while (l1_bytes(with_block(height, taps)) > l1_for_blocks(arch) && (height > 1 || taps > 1)) {
     if (taps >= height)
       taps = div_up(taps, std::int64_t{2});
     else
@@ -247,6 +245,10 @@ std::vector<CircularBuffer> circular_buffers(const OpRecord& record, const ArchS
   Buffers buffers = (rule != rules().end() && has_operands ? rule->second : buffers_of_operands)(record, arch);
   use_shards(buffers, record);
   return buffers;
+}
+
+std::int64_t l1_for_blocks(const ArchSpec& arch) {
+  return (arch.l1_bytes_per_core - arch.l1_reserved_bytes_per_core) / 8 * 7;
 }
 
 std::int64_t l1_bytes(std::span<const CircularBuffer> buffers) {

@@ -23,11 +23,14 @@ struct CircularBuffer {
 };
 
 /// The circular buffers of an op's program, of one core: what TT-NN's program factories ask for at their defaults, with
-/// blocks and chunks made smaller until they fit an empty L1, as those who choose program configs do. Ops without a
+/// blocks and chunks made smaller until they fit (l1_for_blocks), as those who choose program configs do. Ops without a
 /// rule of their own have the buffers of their decomposition: two pages of each operand, so that one moves while the
 /// other is computed on. Source: tenstorrent/tt-metal, the program factories of ttnn/cpp/ttnn/operations (matmul, sdpa,
 /// sdpa_decode, layernorm, conv2d, eltwise); docs/memory.md lists the rules.
 std::vector<CircularBuffer> circular_buffers(const OpRecord& record, const ArchSpec& arch);
+
+/// What blocks and chunks that can be chosen may take of a core's L1: all but an eighth, which is left to tensors.
+std::int64_t l1_for_blocks(const ArchSpec& arch);
 
 /// Bytes that the buffers take of each core's L1.
 std::int64_t l1_bytes(std::span<const CircularBuffer> buffers);

@@ -136,9 +136,7 @@ std::vector<CircularBuffer> decode_buffers(const MatmulProblem& problem, const A
   while (depth % cores != 0 || columns % cores != 0) --cores;
   const std::int64_t of_core = depth / cores;
   std::int64_t block = std::min(kDeepest, of_core);
-  const auto fits = [&] {
-    return l1_bytes(with(block, width)) <= arch.l1_bytes_per_core - arch.l1_reserved_bytes_per_core;
-  };
+  const auto fits = [&] { return l1_bytes(with(block, width)) <= l1_for_blocks(arch); };
   while (block > 1 && (of_core % block != 0 || !fits())) --block;
   while (width > 1 && !fits()) width = div_up(width, std::int64_t{2});
   return with(block, width);
