@@ -34,6 +34,12 @@ ClassifierPlan record(const BoardSpec& board, const checkpoint::Checkpoint& chec
   } else {
     forward();
   }
+  if (request.memory_map) {
+    bringup::MemoryWatch watch(*device);
+    watch.begin("forward");
+    forward();
+    plan.map = watch.map();
+  }
   plan.dram = memory_use(*device, BufferType::DRAM);
   plan.l1 = memory_use(*device, BufferType::L1);
   return plan;
@@ -80,6 +86,7 @@ nlohmann::json classifier_json(const ClassifierPlan& plan, const BoardSpec& boar
                         {"l1_capacity_bytes", plan.l1.capacity}};
   if (plan.image_size > 0) report["image_size"] = plan.image_size;
   if (plan.tokens > 0) report["tokens"] = plan.tokens;
+  if (plan.map) report["memory_map"] = bringup::memory_map_json(*plan.map);
   report["explanation"] = plan.fits ? nlohmann::json(nullptr) : nlohmann::json(plan.explanation);
   if (plan.time) {
     report["forward"] = {{"predicted", true},
@@ -109,6 +116,7 @@ std::string classifier_text(const ClassifierPlan& plan, const BoardSpec& board) 
   text += row("together, peak", plan.dram.peak, plan.l1.peak);
   text += row("capacity", plan.dram.capacity, plan.l1.capacity);
   text += plan.fits ? "\nIt fits.\n" : fmt::format("\nIt does not fit: {}\n", plan.explanation);
+  if (plan.map) text += bringup::memory_map_text(*plan.map);
   if (!plan.time) return text;
   text += fmt::format(
       "\nPredicted for the card, of {}; nothing was run on one:\n  {:<8} {:>14.1f}, half of such "

@@ -7,6 +7,7 @@
 
 #include "apps/cli/memory_plan.hpp"
 #include "apps/cli/time_plan.hpp"
+#include "tessera/bringup/memory_map.hpp"
 #include "tessera/checkpoint/checkpoint.hpp"
 #include "tessera/perfmodel/step.hpp"
 #include "tessera/spec/board_spec.hpp"
@@ -17,6 +18,7 @@ struct ClassifierPlanRequest {
   std::string precision;
   std::int64_t items = 1;    ///< images or texts of each chip
   std::int64_t tokens = 128; ///< of a text; at most those that the model takes
+  bool memory_map = false;   ///< what lies in memory over a forward pass is wanted too
 };
 
 /// A classifier of images or texts on a board: all of it on each chip, the items dealt out.
@@ -30,6 +32,7 @@ struct ClassifierPlan {
   MemoryUse dram;
   MemoryUse l1;
   std::optional<PhaseTime> time; ///< of a batch on all chips
+  std::optional<bringup::MemoryMap> map;
 };
 
 /// Runs loading and a forward pass of the items of each chip in record mode: no weights are read. Throws what

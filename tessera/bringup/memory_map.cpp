@@ -6,15 +6,12 @@
 #include <numeric>
 
 #include "tessera/bringup/run_file.hpp"
+#include "tessera/perfmodel/circular_buffers.hpp"
 
 namespace tessera::bringup {
 namespace {
 
 constexpr std::size_t kRowsHeld = 12;
-
-std::int64_t total(const MemoryHistory::ByKind& used) {
-  return std::accumulate(used.begin(), used.end(), std::int64_t{0});
-}
 
 /// "layers.3.mlp.w1" as "layers.*.mlp.w1".
 std::string of_all_layers(std::string name) {
@@ -27,11 +24,11 @@ std::string of_all_layers(std::string name) {
 }
 
 void note(const runtime::BankAllocator& allocator, MemoryHistory& history) {
-  const auto& usage = allocator.usage();
-  history.used.push_back(usage.used_by_kind);
-  if (usage.used_bytes <= history.peak) return;
-  history.peak = usage.used_bytes;
-  history.peak_op = history.used.size() - 1;
+  history.used.push_back(allocator.usage().used_by_kind);
+  const std::size_t op = history.used.size() - 1;
+  if (history.total(op) <= history.peak) return;
+  history.peak = history.total(op);
+  history.peak_op = op;
   history.held.clear();
   for (const auto& [address, allocation] : allocator.allocations())
     history.held[of_all_layers(allocation.label.name)] += allocation.bytes_per_bank * allocator.layout().banks;
@@ -45,7 +42,7 @@ std::size_t end_of(const MemoryMap& map, std::size_t phase) {
 std::size_t highest(const MemoryHistory& history, std::size_t first, std::size_t last) {
   std::size_t best = first;
   for (std::size_t op = first; op < last; ++op)
-    if (total(history.used[op]) > total(history.used[best])) best = op;
+    if (history.total(op) > history.total(best)) best = op;
   return best;
 }
 
@@ -73,16 +70,18 @@ nlohmann::json history_json(const MemoryMap& map, const MemoryHistory& history) 
     nlohmann::json& bytes = by_kind[std::string(kind_name(kind))] = nlohmann::json::array();
     for (const auto& of_op : history.used) bytes.push_back(of_op[kind]);
   }
-  for (const auto& of_op : history.used) used.push_back(total(of_op));
+  for (std::size_t op = 0; op < history.used.size(); ++op) used.push_back(history.total(op));
   nlohmann::json held = nlohmann::json::object();
   for (const auto& [name, bytes] : history.held) held[name] = bytes;
-  return {{"peak_bytes", history.peak},
-          {"peak_op", map.ops.empty() ? "" : place_of(map, history.peak_op)},
-          {"peak_op_number", history.peak_op},
-          {"capacity_bytes", history.capacity},
-          {"held_bytes", held},
-          {"used_bytes", used},
-          {"used_bytes_by_kind", by_kind}};
+  nlohmann::json json{{"peak_bytes", history.peak},
+                      {"peak_op", map.ops.empty() ? "" : place_of(map, history.peak_op)},
+                      {"peak_op_number", history.peak_op},
+                      {"capacity_bytes", history.capacity},
+                      {"held_bytes", held},
+                      {"used_bytes", used},
+                      {"used_bytes_by_kind", by_kind}};
+  if (!history.circular_buffers.empty()) json["circular_buffer_bytes"] = history.circular_buffers;
+  return json;
 }
 
 MemoryHistory history_from_json(const nlohmann::json& in, std::size_t ops) {
@@ -96,10 +95,19 @@ MemoryHistory history_from_json(const nlohmann::json& in, std::size_t ops) {
     const auto bytes = by_kind.at(std::string(kind_name(kind))).get<std::vector<std::int64_t>>();
     for (std::size_t op = 0; op < ops; ++op) history.used[op][kind] = bytes.at(op);
   }
+  if (in.contains("circular_buffer_bytes")) {
+    history.circular_buffers = in["circular_buffer_bytes"].get<std::vector<std::int64_t>>();
+    history.circular_buffers.resize(ops);
+  }
   return history;
 }
 
 } // namespace
+
+std::int64_t MemoryHistory::total(std::size_t op) const {
+  return std::accumulate(used.at(op).begin(), used.at(op).end(),
+                         circular_buffers.empty() ? std::int64_t{0} : circular_buffers.at(op));
+}
 
 MemoryWatch::MemoryWatch(runtime::MeshDevice& device) : device_(device) {
   map_.dram.capacity = device.allocator(BufferType::DRAM).capacity_bytes();
@@ -117,8 +125,13 @@ void MemoryWatch::begin(std::string phase) {
 
 void MemoryWatch::after(runtime::MeshDevice& device, const OpRecord& record, const runtime::ProgramRun&) {
   map_.ops.push_back({record.name, record.scope});
+  const ArchSpec& arch = device.board().arch;
+  const auto buffers = perfmodel::circular_buffers(record, arch);
+  map_.l1.circular_buffers.push_back(perfmodel::l1_bytes(buffers) * arch.worker_cores());
   note(device.allocator(BufferType::DRAM), map_.dram);
+  const std::int64_t peak = map_.l1.peak;
   note(device.allocator(BufferType::L1), map_.l1);
+  if (map_.l1.peak > peak) map_.l1.held["circular buffers of " + record.name] = map_.l1.circular_buffers.back();
 }
 
 std::string memory_map_text(const MemoryMap& map) {
@@ -131,10 +144,10 @@ std::string memory_map_text(const MemoryMap& map) {
     const std::size_t dram = highest(map.dram, first, last);
     const std::size_t l1 = highest(map.l1, first, last);
     const auto after = [&](const MemoryHistory& history, std::size_t op) {
-      return total(history.used[op]) > 0 ? place_of(map, op) : "-";
+      return history.total(op) > 0 ? place_of(map, op) : "-";
     };
     text += fmt::format("{:<10} {:>6} {:>11.1f}  {:<44} {:>9.2f}  {}\n", map.phases[i].name, last - first,
-                        megabytes(total(map.dram.used[dram])), after(map.dram, dram), megabytes(total(map.l1.used[l1])),
+                        megabytes(map.dram.total(dram)), after(map.dram, dram), megabytes(map.l1.total(l1)),
                         after(map.l1, l1));
   }
   return text + held_text(map.dram, "DRAM") + held_text(map.l1, "L1");

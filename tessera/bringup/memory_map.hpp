@@ -15,11 +15,15 @@ namespace tessera::bringup {
 /// What one memory of a chip held after each op of a recorded run, by what it is used for.
 struct MemoryHistory {
   using ByKind = std::array<std::int64_t, runtime::kMemoryKinds>;
-  std::vector<ByKind> used;                 ///< bytes over all banks, with padding; [ops]
-  std::map<std::string, std::int64_t> held; ///< at the peak: bytes of each tensor, those of all layers together
+  std::vector<ByKind> used;                   ///< bytes over all banks, with padding; [ops]
+  std::vector<std::int64_t> circular_buffers; ///< of L1: bytes on all cores while each op runs; of DRAM: none
+  std::map<std::string, std::int64_t> held;   ///< at the peak: bytes of each tensor, those of all layers together
   std::int64_t peak = 0;
   std::size_t peak_op = 0;
   std::int64_t capacity = 0;
+
+  /// Tensors and circular buffers.
+  std::int64_t total(std::size_t op) const;
 };
 
 /// DRAM and L1 of a chip over time: a prefill, then a decode step.
@@ -59,7 +63,8 @@ class MemoryWatch : public runtime::QueueObserver {
 /// Peaks of each phase, where they stand, and what lies in memory at the highest.
 std::string memory_map_text(const MemoryMap& map);
 /// {"phases", "ops": [[name, scope]], "dram": {"peak_bytes", "peak_op", "peak_op_number", "capacity_bytes",
-/// "held_bytes", "used_bytes": [ops], "used_bytes_by_kind": {kind: [ops]}}, "l1": {...}}.
+/// "held_bytes", "used_bytes": [ops], "used_bytes_by_kind": {kind: [ops]}}, "l1": {..., "circular_buffer_bytes":
+/// [ops]}}.
 nlohmann::json memory_map_json(const MemoryMap& map);
 /// The inverse. Throws InvalidArgument when the JSON was not made by it.
 MemoryMap memory_map_from_json(const nlohmann::json& json);

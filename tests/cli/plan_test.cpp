@@ -231,6 +231,14 @@ TEST(Plan, MapsMemoryOverTime) {
   EXPECT_THAT(many.error, HasSubstr("--memory-map is of one board"));
 }
 
+TEST(Plan, MapsTheMemoryOfAClassifiersForwardPass) {
+  const auto map =
+      report_of(run_tessera({"plan", kConfigs + "vit-base.json", "--memory-map", "--json"})).at("memory_map");
+  EXPECT_EQ(map.at("phases").at(0).at("name"), "forward");
+  EXPECT_GT(map.at("dram").at("peak_bytes"), 86'000'000);
+  EXPECT_GT(map.at("l1").at("circular_buffer_bytes").size(), 100U);
+}
+
 TEST(Plan, OfClassifiersTellsTheirMemoryAndSpeed) {
   for (const char* name : {"resnet-50", "vit-base"}) {
     const auto report = report_of(run_tessera({"plan", kConfigs + name + ".json", "--batch", "8", "--json"}));

@@ -185,18 +185,25 @@ std::string overview_of(const Options& options, const std::vector<Answer>& answe
   return text + "tokens/s/user: predicted for the card, not measured; docs/performance-model.md says how well.\n";
 }
 
+/// Into the file that was named, if any.
+void draw_memory_map(const Options& options, const BoardSpec& board, const bringup::MemoryMap& map) {
+  if (options.memory_map_file.empty()) return;
+  const std::string title = fmt::format("{} on {}, precision {}", options.config, board.name, options.model.precision);
+  base::write_file_atomically(options.memory_map_file, bringup::memory_map_svg(map, title));
+}
+
 /// Classifiers: weights, activations, images/s or texts/s.
 int run_classifier(const Options& options, const checkpoint::Checkpoint& checkpoint) {
   base::require(!options.model.dp && options.model.tp.empty() && options.request.layers == 0,
                 "[plan] classifiers lie on each chip in whole; received --dp, --tp or --layers; leave them out");
-  base::require(!options.request.memory_map, "[plan] --memory-map is of language models; received a classifier");
   const bool all = options.model.board == "all";
   std::vector<BoardSpec> asked(boards().begin(), boards().end());
   if (!all) asked = {find_board(options.model.board)};
   nlohmann::json reports = nlohmann::json::array();
   std::string text;
   bool fits = false;
-  ClassifierPlanRequest request{.precision = options.model.precision, .items = options.request.users};
+  ClassifierPlanRequest request{
+      .precision = options.model.precision, .items = options.request.users, .memory_map = options.request.memory_map};
   if (options.request.prompt_length > 0) request.tokens = options.request.prompt_length;
   for (const BoardSpec& board : asked) {
     const ClassifierPlan plan = plan_classifier(board, checkpoint, request);
@@ -206,6 +213,7 @@ int run_classifier(const Options& options, const checkpoint::Checkpoint& checkpo
     reports.push_back(std::move(report));
     text += (text.empty() ? "" : "\n") + classifier_text(plan, board);
     fits = fits || plan.fits;
+    if (plan.map) draw_memory_map(options, board, *plan.map);
   }
   options.json.write(all ? nlohmann::json{{"boards", reports}} : reports.front());
   if (!options.json.on_standard_output()) write_standard_output(text);
@@ -235,12 +243,7 @@ int run(Options& options) {
   }
   nlohmann::json reports = nlohmann::json::array();
   for (const Answer& answer : answers) reports.push_back(report_of(options, answer));
-  if (!options.memory_map_file.empty()) {
-    const Answer& answer = answers.front();
-    const std::string title =
-        fmt::format("{} on {}, precision {}", options.config, answer.board.name, options.model.precision);
-    base::write_file_atomically(options.memory_map_file, bringup::memory_map_svg(*answer.plan.memory.map, title));
-  }
+  if (const auto& map = answers.front().plan.memory.map) draw_memory_map(options, answers.front().board, *map);
   options.json.write(all ? nlohmann::json{{"boards", reports}} : reports.front());
   if (!options.json.on_standard_output())
     write_standard_output(all ? overview_of(options, answers) : table_of(options, answers.front()));
@@ -277,8 +280,9 @@ Command plan_command() {
             app.add_option("--layers", options->request.layers, "Only the first so many layers; 0: all")
                 ->capture_default_str();
             options->memory_map =
-                app.add_option("--memory-map", options->memory_map_file,
-                               "What lies in DRAM and L1 over a prefill and a decode step; drawn into FILE")
+                app.add_option(
+                       "--memory-map", options->memory_map_file,
+                       "What lies in DRAM and L1 over a prefill and a decode step, or a forward pass; drawn into FILE")
                     ->expected(0, 1)
                     ->type_name("[FILE.svg]");
             options->model.add(app);

@@ -21,6 +21,9 @@ bool ever_held(const MemoryHistory& history, std::size_t kind) {
   return std::ranges::any_of(history.used, [&](const auto& used) { return used[kind] > 0; });
 }
 
+constexpr const char* kCircularBuffersCss = "s5"; // memory kinds have the colours before it
+constexpr const char* kCircularBuffers = "circular buffers while the op runs";
+
 /// The unit in which the largest amount has at most four digits before the point.
 std::pair<const char*, double> unit_of(double bytes) {
   if (bytes >= 1e9) return {"GB", 1e-9};
@@ -55,6 +58,7 @@ Table use_table(const MemoryMap& map) {
     for (std::size_t kind = 0; kind < runtime::kMemoryKinds; ++kind)
       table.columns.push_back({fmt::format("{}_{}", memory, name_of(kind)), name_of(kind), true, memory});
   }
+  table.columns.push_back({"l1_circular_buffers", "circular buffers", true, "l1"});
   std::string phase;
   for (std::size_t op = 0; op < map.ops.size(); ++op) {
     for (const MemoryMap::Phase& one : map.phases) {
@@ -65,6 +69,7 @@ Table use_table(const MemoryMap& map) {
     for (const MemoryHistory* history : {&map.dram, &map.l1}) {
       for (const std::int64_t bytes : history->used[op]) cells.push_back(Cell::integer(bytes));
     }
+    cells.push_back(Cell::integer(map.l1.circular_buffers.empty() ? 0 : map.l1.circular_buffers[op]));
     table.rows.push_back(std::move(cells));
   }
   return table;
@@ -96,6 +101,10 @@ AreaChart memory_chart(const MemoryMap& map, const MemoryHistory& history, std::
     AreaChart::Kind& area = chart.kinds.emplace_back(AreaChart::Kind{css_of(kind), name_of(kind), {}});
     for (const auto& used : history.used) area.values.push_back(static_cast<double>(used[kind]));
   }
+  if (!history.circular_buffers.empty()) {
+    AreaChart::Kind& area = chart.kinds.emplace_back(AreaChart::Kind{kCircularBuffersCss, kCircularBuffers, {}});
+    for (const std::int64_t bytes : history.circular_buffers) area.values.push_back(static_cast<double>(bytes));
+  }
   for (const MemoryMap::Phase& phase : map.phases)
     chart.phases.push_back({static_cast<double>(phase.first_op), phase.name + ", op by op"});
   if (history.peak > 0)
@@ -108,6 +117,7 @@ std::vector<LegendEntry> memory_legend(const MemoryMap& map) {
   for (std::size_t kind = 0; kind < runtime::kMemoryKinds; ++kind) {
     if (ever_held(map.dram, kind) || ever_held(map.l1, kind)) entries.push_back({css_of(kind), name_of(kind)});
   }
+  if (!map.l1.circular_buffers.empty()) entries.push_back({kCircularBuffersCss, kCircularBuffers});
   return entries;
 }
 
@@ -116,7 +126,7 @@ Section memory_section(const RunFolder& run) {
                   .title = "Memory",
                   .lead =
                       "What DRAM and L1 of one chip hold after each op of a step, by what it is used for: all banks, "
-                      "with padding."};
+                      "with padding. Circular buffers are the op's own, on all cores."};
   fill_from(section, run.memory, [&] {
     const MemoryMap map = memory_map_from_json(run.memory.content);
     section.body +=
