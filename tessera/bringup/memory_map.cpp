@@ -131,7 +131,7 @@ void MemoryWatch::after(runtime::MeshDevice& device, const OpRecord& record, con
   note(device.allocator(BufferType::DRAM), map_.dram);
   const std::int64_t peak = map_.l1.peak;
   note(device.allocator(BufferType::L1), map_.l1);
-  if (map_.l1.peak > peak) map_.l1.held["circular buffers of " + record.name] = map_.l1.circular_buffers.back();
+  if (map_.l1.peak > peak) map_.l1.held["circular buffers"] = map_.l1.circular_buffers.back();
 }
 
 std::string memory_map_text(const MemoryMap& map) {

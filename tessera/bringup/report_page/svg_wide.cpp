@@ -116,7 +116,7 @@ std::string area_panel(const AreaChart& chart, double top) {
     const auto step = static_cast<std::size_t>(mark.at);
     if (step >= above.size()) continue;
     const double x = kAreaLeft + dx * (mark.at + 0.5);
-    const bool right_half = x > kWidth * 0.6;
+    const bool right_half = x > kWidth * 0.45;
     out += svg::marker(Marker::DIAMOND, x, y_of(above[step]), "peak", mark.text);
     out += svg::text(right_half ? x - 8 : x + 8, y_of(above[step]) - 5, right_half ? "end" : "start", "peak-text",
                      mark.text) +
