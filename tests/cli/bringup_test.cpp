@@ -53,6 +53,33 @@ TEST_F(Bringup, PassesAndLeavesReports) {
   EXPECT_THAT(base::read_file(folder_.file("report/bringup.xml")), HasSubstr("<testsuite"));
 }
 
+TEST_F(Bringup, RunsAreComparedAndTheirPagesMadeAgain) {
+  const std::vector<std::string> stages{"--stages", "decoder-layer,full-decode", "--precision"};
+  const auto run_into = [&](const std::string& precision, const char* name) {
+    std::vector<std::string> options = stages;
+    options.insert(options.end(), {precision, "--report", folder_.file(name)});
+    std::vector<std::string> arguments{"bringup", folder_.path()};
+    arguments.insert(arguments.end(), options.begin(), options.end());
+    return run_tessera(arguments).exit_code;
+  };
+  if (run_into("bf16", "before") == kUnsupported) GTEST_SKIP() << "built without libtorch";
+  run_into("bf16", "again");
+  run_into("bfp4", "worse");
+  const ProgramRun same = run_tessera({"compare", folder_.file("before"), folder_.file("again")});
+  EXPECT_EQ(same.exit_code, 0) << same.output << same.error;
+  EXPECT_THAT(same.output, HasSubstr("Nothing changed."));
+  const ProgramRun worse = run_tessera({"compare", folder_.file("before"), folder_.file("worse")});
+  EXPECT_EQ(worse.exit_code, 1);
+  EXPECT_THAT(worse.output, HasSubstr("layers.0"));
+  EXPECT_EQ(run_tessera({"compare", folder_.file("before"), folder_.file("nowhere")}).exit_code, 3);
+
+  const std::string page = base::read_file(folder_.file("before/report.html"), 10 << 20);
+  std::filesystem::remove(folder_.file("before/report.html"));
+  EXPECT_EQ(run_tessera({"report", folder_.file("before")}).exit_code, 0);
+  EXPECT_EQ(base::read_file(folder_.file("before/report.html"), 10 << 20), page);
+  EXPECT_EQ(run_tessera({"report", folder_.file("nowhere")}).exit_code, 3);
+}
+
 TEST_F(Bringup, ReadsTextAndPromptWithATokenizer) {
   folder_.write("tokenizer.json", small_tokenizer());
   const TinyFolder with_bytes(nlohmann::json{{"vocab_size", 263}});
