@@ -100,6 +100,18 @@ struct Range {
   double part(double value) const { return (value - low) / (high - low); }
 };
 
+/// All of `range` between ticks at round numbers.
+Range rounded(const Range& range) {
+  constexpr double kSteps[] = {1, 2, 2.5, 5, 10, 20};
+  const double least = std::max(range.high - range.low, 1e-3 * std::max(std::abs(range.high), 1e-9)) / kTicks;
+  const double decade = std::pow(10.0, std::floor(std::log10(least)));
+  for (const double step : kSteps) {
+    const double low = std::floor(range.low / (step * decade)) * step * decade;
+    if (low + kTicks * step * decade >= range.high) return {low, low + kTicks * step * decade};
+  }
+  return range;
+}
+
 template <typename Value>
 Range range_of(const TuneResult& result, const Value& value) {
   Range range{value(result.points.front()), value(result.points.front())};
@@ -107,8 +119,7 @@ Range range_of(const TuneResult& result, const Value& value) {
     range.low = std::min(range.low, value(point));
     range.high = std::max(range.high, value(point));
   }
-  const double room = std::max(0.06 * (range.high - range.low), 1e-3 * std::max(std::abs(range.high), 1e-9));
-  return {range.low - room, range.high + room};
+  return rounded(range);
 }
 
 /// Top-1 against `value`.
@@ -116,8 +127,7 @@ template <typename Value>
 std::string panel(const TuneResult& result, double left, const std::string& label, const Value& value) {
   const auto top1 = [](const TunePoint& point) { return 100 * point.accuracy.top1; };
   const Range across = range_of(result, value);
-  Range up = range_of(result, top1);
-  up.high = std::min(up.high, 100.0 + 1e-9);
+  const Range up = range_of(result, top1);
   const auto x = [&](const TunePoint& point) { return left + kPanelWidth * across.part(value(point)); };
   const auto y = [&](const TunePoint& point) { return kTop + kHeight * (1 - up.part(top1(point))); };
   std::string svg;
