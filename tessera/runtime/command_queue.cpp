@@ -54,6 +54,10 @@ CommandQueue::CommandQueue(MeshDevice& device, const Options& options)
 
 CommandQueue::~CommandQueue() {
   stop();
+  join();
+}
+
+void CommandQueue::join() {
   if (dispatcher_.joinable()) dispatcher_.join();
 }
 

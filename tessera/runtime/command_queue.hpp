@@ -81,6 +81,8 @@ class CommandQueue {
 
   /// Wakes the queue's thread and lets it end after the program that it runs.
   void stop();
+  /// Waits for the end of its thread, which may use other queues until then. REQUIRES: stop was called.
+  void join();
 
  private:
   struct Free {

@@ -87,7 +87,9 @@ MeshDevice::MeshDevice(MeshDeviceOptions options, std::string name, std::vector<
 }
 
 MeshDevice::~MeshDevice() {
-  for (const auto& queue : queues_) queue->stop(); // before any ends: one may wait for another
+  // All before any goes: one may wait for another, and uses it until its own thread has ended.
+  for (const auto& queue : queues_) queue->stop();
+  for (const auto& queue : queues_) queue->join();
 }
 
 std::shared_ptr<MeshDevice> MeshDevice::create_submesh(std::int64_t rows, std::int64_t columns, std::int64_t first_row,
