@@ -6,10 +6,9 @@
 #include "tessera/bringup/predicted_speed.hpp"
 
 namespace tessera::cli {
-namespace {
 
-MemoryUse use_of(const runtime::BankAllocator& allocator) {
-  const auto& usage = allocator.usage();
+MemoryUse memory_use(const runtime::MeshDevice& device, BufferType type) {
+  const auto& usage = device.allocator(type).usage();
   const auto peak = [&](runtime::MemoryKind kind) { return usage.peak_by_kind[static_cast<std::size_t>(kind)]; };
   return {.weights = peak(runtime::MemoryKind::WEIGHTS),
           .kv_cache = peak(runtime::MemoryKind::KV_CACHE),
@@ -17,14 +16,18 @@ MemoryUse use_of(const runtime::BankAllocator& allocator) {
           .collectives = peak(runtime::MemoryKind::COLLECTIVES),
           .trace = peak(runtime::MemoryKind::TRACE),
           .peak = usage.peak_bytes,
-          .capacity = allocator.capacity_bytes()};
+          .capacity = device.capacity_bytes(type)};
 }
 
-/// Loads and runs the model on a recording device of this board. Throws OutOfMemory when the board is too small.
-MemoryPlan record(const BoardSpec& mesh, const models::Parallelism& parallelism,
+namespace {
+
+/// Loads and runs the model on a recording device of this board. Throws OutOfMemory when the board is too small, unless
+/// memory is unlimited.
+MemoryPlan record(const BoardSpec& mesh, bool unlimited_memory, const models::Parallelism& parallelism,
                   const checkpoint::Checkpoint& checkpoint, const PlanRequest& request) {
   const std::int64_t copies = parallelism.dp;
-  const auto device = runtime::MeshDevice::open({.board = mesh, .mode = runtime::RunMode::RECORD, .threads = 1});
+  const auto device = runtime::MeshDevice::open(
+      {.board = mesh, .mode = runtime::RunMode::RECORD, .unlimited_memory = unlimited_memory, .threads = 1});
   const auto model = models::load(device, checkpoint,
                                   {.precision = request.precision,
                                    .context = request.context,
@@ -47,38 +50,23 @@ MemoryPlan record(const BoardSpec& mesh, const models::Parallelism& parallelism,
   return {.family = info.family,
           .context = info.context,
           .prompt_length = length,
-          .dram = use_of(device->allocator(BufferType::DRAM)),
-          .l1 = use_of(device->allocator(BufferType::L1)),
+          .dram = memory_use(*device, BufferType::DRAM),
+          .l1 = memory_use(*device, BufferType::L1),
           .time = time ? std::make_shared<const bringup::PredictedSpeed>(*std::move(time)) : nullptr,
           .map = std::move(map)};
 }
 
-/// The same chips with room for everything, to learn what a model that does not fit would need.
-BoardSpec without_limits(BoardSpec mesh) {
-  constexpr std::int64_t kRoom = std::int64_t{1} << 50;
-  mesh.arch.dram_bytes_per_bank = kRoom;
-  mesh.arch.l1_bytes_per_core = kRoom;
-  return mesh;
-}
-
 } // namespace
-
-MemoryUse memory_use(const runtime::MeshDevice& device, BufferType type) {
-  return use_of(device.allocator(type));
-}
 
 MemoryPlan plan_memory(const BoardSpec& board, const models::Parallelism& parallelism,
                        const checkpoint::Checkpoint& checkpoint, const PlanRequest& request) {
   const BoardSpec mesh = parallelism.submesh_of(board);
   try {
-    return record(mesh, parallelism, checkpoint, request);
+    return record(mesh, false, parallelism, checkpoint, request);
   } catch (const base::OutOfMemory& error) {
-    MemoryPlan plan = record(without_limits(mesh), parallelism, checkpoint, request);
+    MemoryPlan plan = record(mesh, true, parallelism, checkpoint, request);
     plan.fits = false;
     plan.explanation = error.what();
-    const auto limits = runtime::MeshDevice::open({.board = mesh, .mode = runtime::RunMode::RECORD, .threads = 1});
-    plan.dram.capacity = limits->allocator(BufferType::DRAM).capacity_bytes();
-    plan.l1.capacity = limits->allocator(BufferType::L1).capacity_bytes();
     return plan;
   }
 }

@@ -6,7 +6,6 @@
 #include <numeric>
 
 #include "tessera/bringup/run_file.hpp"
-#include "tessera/perfmodel/circular_buffers.hpp"
 
 namespace tessera::bringup {
 namespace {
@@ -110,8 +109,8 @@ std::int64_t MemoryHistory::total(std::size_t op) const {
 }
 
 MemoryWatch::MemoryWatch(runtime::MeshDevice& device) : device_(device) {
-  map_.dram.capacity = device.allocator(BufferType::DRAM).capacity_bytes();
-  map_.l1.capacity = device.allocator(BufferType::L1).capacity_bytes();
+  map_.dram.capacity = device.capacity_bytes(BufferType::DRAM);
+  map_.l1.capacity = device.capacity_bytes(BufferType::L1);
   device_.add_observer(*this);
 }
 
@@ -123,11 +122,9 @@ void MemoryWatch::begin(std::string phase) {
   map_.phases.push_back({std::move(phase), map_.ops.size()});
 }
 
-void MemoryWatch::after(runtime::MeshDevice& device, const OpRecord& record, const runtime::ProgramRun&) {
+void MemoryWatch::after(runtime::MeshDevice& device, const OpRecord& record, const runtime::ProgramRun& run) {
   map_.ops.push_back({record.name, record.scope});
-  const ArchSpec& arch = device.board().arch;
-  const auto buffers = perfmodel::circular_buffers(record, arch);
-  map_.l1.circular_buffers.push_back(perfmodel::l1_bytes(buffers) * arch.worker_cores());
+  map_.l1.circular_buffers.push_back(run.circular_buffer_bytes * device.board().arch.worker_cores());
   note(device.allocator(BufferType::DRAM), map_.dram);
   const std::int64_t peak = map_.l1.peak;
   note(device.allocator(BufferType::L1), map_.l1);

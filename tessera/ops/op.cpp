@@ -45,12 +45,26 @@ OpRecord describe(Operands inputs, Operands outputs, OpDetails details) {
   return record;
 }
 
-std::uint64_t program_key(std::string_view name, Operands inputs, Operands outputs) {
-  std::uint64_t key = std::hash<std::string_view>{}(name);
-  const auto mix = [&key](std::int64_t value) {
-    key = (key ^ static_cast<std::uint64_t>(value)) * 0x9E3779B97F4A7C15U; // Fibonacci hashing
-    key ^= key >> 32;
-  };
+namespace {
+
+std::uint64_t mixed(std::uint64_t key, std::int64_t value) {
+  key = (key ^ static_cast<std::uint64_t>(value)) * 0x9E3779B97F4A7C15U; // Fibonacci hashing
+  return key ^ key >> 32;
+}
+
+} // namespace
+
+std::uint64_t options_key(const ComputeConfig& compute, std::initializer_list<std::int64_t> others) {
+  std::uint64_t key =
+      mixed(0, static_cast<std::int64_t>(compute.math_fidelity) << 3 | int{compute.math_approx_mode} << 2 |
+                   int{compute.fp32_dest_acc_en} << 1 | int{compute.packer_l1_acc});
+  for (const std::int64_t value : others) key = mixed(key, value);
+  return key;
+}
+
+std::uint64_t program_key(std::string_view name, std::uint64_t options, Operands inputs, Operands outputs) {
+  std::uint64_t key = std::hash<std::string_view>{}(name) ^ options;
+  const auto mix = [&key](std::int64_t value) { key = mixed(key, value); };
   for (const auto& operands : {inputs, outputs}) {
     for (const Operand& operand : operands) {
       mix(operand.tensor.defined());
@@ -87,26 +101,36 @@ std::string l1_map(std::span<const perfmodel::CircularBuffer> buffers, const run
 
 } // namespace
 
-void require_l1(runtime::MeshDevice& device, const runtime::Program& program, const std::function<OpRecord()>& record) {
-  const runtime::BankAllocator& l1 = device.allocator(BufferType::L1);
-  const auto buffers = [&] {
+std::int64_t require_l1(runtime::MeshDevice& device, const runtime::Program& program,
+                        const std::function<OpRecord()>& record) {
+  const ArchSpec& arch = device.board().arch;
+  const auto buffers_within = [&](std::int64_t room) {
     OpRecord of_program = record();
     of_program.name = program.name;
-    return perfmodel::circular_buffers(of_program, device.board().arch);
+    return perfmodel::circular_buffers(of_program, arch, room);
   };
-  auto& known = device.circular_buffer_bytes();
-  auto bytes = known.find(program.key);
-  if (bytes == known.end()) bytes = known.emplace(program.key, perfmodel::l1_bytes(buffers())).first;
-  const std::int64_t room = l1.layout().end - l1.layout().begin;
-  const runtime::MeshDevice::L1Fill fill = device.fill_l1(bytes->second, program);
-  if (fill.bytes() <= room) return;
+  const auto bytes_within = [&](std::int64_t room) {
+    auto& known = device.circular_buffer_bytes();
+    const std::uint64_t key = mixed(program.key, room);
+    auto bytes = known.find(key);
+    if (bytes == known.end()) bytes = known.emplace(key, perfmodel::l1_bytes(buffers_within(room))).first;
+    return bytes->second;
+  };
+  const runtime::BankAllocator& l1 = device.allocator(BufferType::L1);
+  runtime::MeshDevice::L1Fill fill{
+      .circular_buffer_bytes = bytes_within(arch.l1_bytes_per_core - arch.l1_reserved_bytes_per_core),
+      .tensor_bytes = device.l1_tensor_bytes()};
+  const std::int64_t room = l1.layout().end - l1.layout().begin - fill.tensor_bytes;
+  if (fill.circular_buffer_bytes > room) fill.circular_buffer_bytes = bytes_within(room);
+  device.note_l1(fill, program);
+  if (fill.circular_buffer_bytes <= room) return fill.circular_buffer_bytes;
   throw base::OutOfMemory(fmt::format(
       "[{}] the circular buffers of a core must end below the tensors in its L1; they take {} bytes, up to {}, and {}; "
       "in L1: {}; {}",
-      place_of(program), bytes->second, l1.layout().begin + bytes->second,
+      place_of(program), fill.circular_buffer_bytes, l1.layout().begin + fill.circular_buffer_bytes,
       fill.tensor_bytes == 0 ? fmt::format("L1 ends at {}", l1.layout().end)
                              : fmt::format("the lowest tensor lies at {}", l1.layout().end - fill.tensor_bytes),
-      l1_map(buffers(), l1),
+      l1_map(buffers_within(room), l1),
       fill.tensor_bytes == 0
           ? "take a smaller format (bfloat8_b), or fewer rows at a time"
           : "free tensors that are not needed any more, put them into DRAM (memory_config), shard them over more "

@@ -35,27 +35,33 @@ struct OpDetails {
 };
 OpRecord describe(Operands inputs, Operands outputs, OpDetails details);
 
-/// What the card's program cache tells programs apart by: the op's name and its operands' specs.
-std::uint64_t program_key(std::string_view name, Operands inputs, Operands outputs);
+/// What the card's program cache tells programs apart by: the op's name, its options (0 for none) and its operands'
+/// specs.
+std::uint64_t program_key(std::string_view name, std::uint64_t options, Operands inputs, Operands outputs);
+
+/// Of the options by which programs differ, for Program::key.
+std::uint64_t options_key(const ComputeConfig& compute, std::initializer_list<std::int64_t> others = {});
 
 /// Throws InvalidArgument for an output whose host memory other chips or devices read.
 void require_own_memory(std::string_view op, Operands outputs);
 
-/// Holds a program's circular buffers against L1, as the card does when it is given a program. `record` describes the
-/// op, and is asked the first time that its program is met. Throws OutOfMemory, which shows what lies in L1, when they
-/// reach a tensor, or are larger than L1.
-void require_l1(runtime::MeshDevice& device, const runtime::Program& program, const std::function<OpRecord()>& record);
+/// Holds a program's circular buffers against L1, as the card does when it is given a program, and returns their bytes:
+/// those of an empty L1 where they fit below the tensors, else with blocks for the room that is there. `record`
+/// describes the op, and is asked the first time that its program is met, and whenever room is short. Throws
+/// OutOfMemory, which shows what lies in L1, when they reach a tensor all the same, or are larger than L1.
+std::int64_t require_l1(runtime::MeshDevice& device, const runtime::Program& program,
+                        const std::function<OpRecord()>& record);
 
-/// Queues an op's program (name, stages, scratch_bytes) on the current queue. `make_details` returns the OpDetails and
-/// is called, here, only when somebody wants the record.
+/// Queues an op's program (name, stages, scratch_bytes, as key its options_key) on the current queue. `make_details`
+/// returns the OpDetails and is called, here, only when somebody wants the record.
 template <typename MakeDetails>
 void launch(runtime::MeshDevice& device, runtime::Program program, Operands inputs, Operands outputs,
             MakeDetails&& make_details) {
   require_own_memory(program.name, outputs);
-  program.key = program_key(program.name, inputs, outputs);
+  program.key = program_key(program.name, program.key, inputs, outputs);
   program.scope = device.scope();
   const auto record = [&] { return describe(inputs, outputs, make_details()); };
-  require_l1(device, program, std::cref(record));
+  program.circular_buffer_bytes = require_l1(device, program, std::cref(record));
   device.queue().enqueue(std::move(program), record);
 }
 template <typename MakeDetails>

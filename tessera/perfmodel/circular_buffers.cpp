@@ -13,7 +13,7 @@ namespace tessera::perfmodel {
 namespace {
 
 using Buffers = std::vector<CircularBuffer>;
-using Rule = Buffers (*)(const OpRecord&, const ArchSpec&);
+using Rule = Buffers (*)(const OpRecord&, const ArchSpec&, std::int64_t room);
 
 constexpr std::int64_t kDouble = 2; ///< one page moves while the other is computed on
 
@@ -59,7 +59,7 @@ bool is_used(const Decomposition& decomposition, std::int32_t buffer) {
 }
 
 /// Pages of the operands, and what the decomposition keeps between its steps.
-Buffers buffers_of_operands(const OpRecord& record, const ArchSpec& /*arch*/) {
+Buffers buffers_of_operands(const OpRecord& record, const ArchSpec& /*arch*/, std::int64_t /*room*/) {
   Buffers buffers;
   for (const auto* operands : {&record.inputs, &record.outputs}) {
     for (const OperandRecord& operand : *operands) {
@@ -68,7 +68,7 @@ Buffers buffers_of_operands(const OpRecord& record, const ArchSpec& /*arch*/) {
       buffers.push_back({.name = operand.name,
                          .dtype = operand.spec.dtype,
                          .pages = kDouble,
-                         .page_bytes = operand.spec.page_bytes()});
+                         .page_bytes = std::min(operand.spec.page_bytes(), tile_bytes(operand.spec.dtype))});
     }
   }
   if (record.decomposition == nullptr) return buffers;
@@ -80,8 +80,9 @@ Buffers buffers_of_operands(const OpRecord& record, const ArchSpec& /*arch*/) {
   return buffers;
 }
 
-/// A row of tiles at once where it fits, else in parts of a fixed size (layernorm_op_multi_core.cpp).
-Buffers buffers_of_norm(const OpRecord& record, const ArchSpec& arch) {
+/// A row of tiles at once where it fits, else in parts of a fixed size (layernorm_op_multi_core.cpp); of sharded rows,
+/// what the shard has of them (layernorm_op_multi_core_sharded.cpp).
+Buffers buffers_of_norm(const OpRecord& record, const ArchSpec& /*arch*/, std::int64_t room) {
   constexpr std::int64_t kPartWithWeights = 56;
   constexpr std::int64_t kPartWithoutWeights = 112;
   constexpr double kShareOfL1 = 0.95;
@@ -107,15 +108,15 @@ Buffers buffers_of_norm(const OpRecord& record, const ArchSpec& arch) {
       buffers.push_back(tiles("stats", stats->spec.dtype, kDouble * stats->spec.tile_columns()));
     return buffers;
   };
+  if (is_sharded(input)) return with_row(div_up(input.memory_config.shard_spec->shard_width, kTileWidth));
   Buffers whole = with_row(round_up(input.tile_columns(), block));
-  if (static_cast<double>(l1_bytes(whole)) <
-      kShareOfL1 * static_cast<double>(arch.l1_bytes_per_core - arch.l1_reserved_bytes_per_core))
-    return whole;
+  if (static_cast<double>(l1_bytes(whole)) < kShareOfL1 * static_cast<double>(room)) return whole;
   return with_row(has_weight || input.dtype == DataType::FLOAT32 ? kPartWithWeights : kPartWithoutWeights);
 }
 
 /// Chunks of queries and keys (sdpa_program_factory.cpp); tt_transformers takes 256 of long prompts and 64 of others.
-Buffers buffers_of_prefill_attention(const OpRecord& record, const ArchSpec& arch) {
+Buffers buffers_of_prefill_attention(const OpRecord& record, const ArchSpec& arch, std::int64_t room) {
+  const std::int64_t most = std::min(room, l1_for_blocks(arch));
   constexpr std::int64_t kLong = 2048;
   const TensorSpec& q = record.inputs.at(0).spec;
   const DataType k = dtype_of(record, "input_tensor_k", q.dtype);
@@ -140,13 +141,14 @@ Buffers buffers_of_prefill_attention(const OpRecord& record, const ArchSpec& arc
                    tiles("output", out, rows * width)};
   };
   std::int64_t rows = std::min(length, (q.shape[-2] >= kLong ? 256 : 64) / kTileHeight);
-  while (rows > 1 && l1_bytes(with_chunk(rows)) > l1_for_blocks(arch)) rows /= 2;
+  while (rows > 1 && l1_bytes(with_chunk(rows)) > most) rows /= 2;
   return with_chunk(rows);
 }
 
 /// Keys of a chunk pass through a core that keeps one user's queries (sdpa_decode_program_factory.cpp); the cores of a
 /// head hand what they found to one of them.
-Buffers buffers_of_decode_attention(const OpRecord& record, const ArchSpec& arch) {
+Buffers buffers_of_decode_attention(const OpRecord& record, const ArchSpec& arch, std::int64_t room) {
+  const std::int64_t most = std::min(room, l1_for_blocks(arch));
   const TensorSpec& q = record.inputs.at(0).spec; // [1, users, heads, D]
   const TensorSpec& k = record.inputs.at(1).spec; // [blocks, Hkv, block size, D]
   const DataType v = dtype_of(record, "input_tensor_v", k.dtype);
@@ -173,13 +175,14 @@ Buffers buffers_of_decode_attention(const OpRecord& record, const ArchSpec& arch
     return buffers;
   };
   std::int64_t keys = 8; // what Dst holds
-  while (keys > 1 && l1_bytes(with_chunk(keys)) > l1_for_blocks(arch)) keys /= 2;
+  while (keys > 1 && l1_bytes(with_chunk(keys)) > most) keys /= 2;
   return with_chunk(keys);
 }
 
 /// Rows of the results in blocks, a row of the kernel's taps at a time (conv2d_op_sharded_program_factory.cpp). The
 /// shards of input and output are in L1 on the card, which our tensors say where they are so.
-Buffers buffers_of_conv(const OpRecord& record, const ArchSpec& arch) {
+Buffers buffers_of_conv(const OpRecord& record, const ArchSpec& arch, std::int64_t room) {
+  const std::int64_t most = std::min(room, l1_for_blocks(arch));
   constexpr std::int64_t kTallest = 8;
   const TensorSpec& input = record.inputs.at(0).spec;
   const TensorSpec& weight = record.inputs.at(1).spec;
@@ -201,7 +204,7 @@ Buffers buffers_of_conv(const OpRecord& record, const ArchSpec& arch) {
   };
   std::int64_t height = std::min(kTallest, output.tile_rows());
   std::int64_t taps = depth;
-  while (l1_bytes(with_block(height, taps)) > l1_for_blocks(arch) && (height > 1 || taps > 1)) {
+  while (l1_bytes(with_block(height, taps)) > most && (height > 1 || taps > 1)) {
     if (taps >= height)
       taps = div_up(taps, std::int64_t{2});
     else
@@ -210,13 +213,16 @@ Buffers buffers_of_conv(const OpRecord& record, const ArchSpec& arch) {
   return with_block(height, taps);
 }
 
-Buffers buffers_of_matmul(const OpRecord& record, const ArchSpec& arch) {
+Buffers buffers_of_matmul(const OpRecord& record, const ArchSpec& arch, std::int64_t room) {
   MatmulProblem problem = recorded_matmul(record, arch).problem;
   const OperandRecord* output = find_operand(record, "output");
   problem.in0_in_l1 = is_sharded(record.inputs.at(0).spec) && output != nullptr && is_sharded(output->spec);
-  Buffers buffers = matmul_buffers(problem, arch);
-  if (const OperandRecord* bias = find_input(record, "bias"))
-    buffers.push_back(tiles("bias", bias->spec.dtype, div_up(problem.n, kTileWidth * problem.grid.columns)));
+  const std::int64_t most = std::min(room, l1_for_blocks(arch));
+  const OperandRecord* bias = find_input(record, "bias");
+  if (bias == nullptr) return matmul_buffers(problem, arch, most);
+  const CircularBuffer of_bias = tiles("bias", bias->spec.dtype, div_up(problem.n, kTileWidth * problem.grid.columns));
+  Buffers buffers = matmul_buffers(problem, arch, most - of_bias.bytes());
+  buffers.push_back(of_bias);
   return buffers;
 }
 
@@ -239,10 +245,10 @@ const std::map<std::string, Rule, std::less<>>& rules() {
 
 } // namespace
 
-std::vector<CircularBuffer> circular_buffers(const OpRecord& record, const ArchSpec& arch) {
+std::vector<CircularBuffer> circular_buffers(const OpRecord& record, const ArchSpec& arch, std::int64_t room) {
   const auto rule = rules().find(record.name);
   const bool has_operands = !record.inputs.empty() && !record.outputs.empty(); // the rules look at both
-  Buffers buffers = (rule != rules().end() && has_operands ? rule->second : buffers_of_operands)(record, arch);
+  Buffers buffers = (rule != rules().end() && has_operands ? rule->second : buffers_of_operands)(record, arch, room);
   use_shards(buffers, record);
   return buffers;
 }

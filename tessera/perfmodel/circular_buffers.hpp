@@ -15,7 +15,7 @@ struct CircularBuffer {
   std::string name; ///< of the operand, or of what stands between two steps
   DataType dtype = DataType::BFLOAT16;
   std::int64_t pages = 0;
-  std::int64_t page_bytes = 0; ///< a tile, or a row of a ROW_MAJOR tensor
+  std::int64_t page_bytes = 0; ///< a tile, or as much of a row of a ROW_MAJOR tensor
   /// It lies on a sharded tensor's own memory, and takes none besides.
   bool in_tensor = false;
 
@@ -23,13 +23,14 @@ struct CircularBuffer {
 };
 
 /// The circular buffers of an op's program, of one core: what TT-NN's program factories ask for at their defaults, with
-/// blocks and chunks made smaller until they fit (l1_for_blocks), as those who choose program configs do. Ops without a
-/// rule of their own have the buffers of their decomposition: two pages of each operand, so that one moves while the
-/// other is computed on. Source: tenstorrent/tt-metal, the program factories of ttnn/cpp/ttnn/operations (matmul, sdpa,
-/// sdpa_decode, layernorm, conv2d, eltwise); docs/memory.md lists the rules.
-std::vector<CircularBuffer> circular_buffers(const OpRecord& record, const ArchSpec& arch);
+/// blocks and chunks made smaller until they fit `room` bytes and l1_for_blocks, as those who choose program configs
+/// do; more than `room` where the smallest do not. Ops without a rule of their own have the buffers of their
+/// decomposition: two pages of each operand, so that one moves while the other is computed on. Source:
+/// tenstorrent/tt-metal, the program factories of ttnn/cpp/ttnn/operations (matmul, sdpa, sdpa_decode, layernorm,
+/// conv2d, eltwise); docs/memory.md lists the rules.
+std::vector<CircularBuffer> circular_buffers(const OpRecord& record, const ArchSpec& arch, std::int64_t room);
 
-/// What blocks and chunks that can be chosen may take of a core's L1: all but an eighth, which is left to tensors.
+/// What blocks and chunks that can be chosen take of a core's L1 at most: all but an eighth, which is left to tensors.
 std::int64_t l1_for_blocks(const ArchSpec& arch);
 
 /// Bytes that the buffers take of each core's L1.

@@ -55,9 +55,10 @@ struct MatmulConfig {
 /// ttnn/cpp/ttnn/operations/matmul/device/config/matmul_program_config.cpp.
 MatmulConfig configure(const MatmulProblem& problem, const ArchSpec& arch);
 
-/// The circular buffers of a core of that cut; of one row of tiles (decode), those of the matmul whose weights are
-/// sharded over the DRAM banks, whose readers are as many cores as there are banks.
-std::vector<CircularBuffer> matmul_buffers(const MatmulProblem& problem, const ArchSpec& arch);
+/// The circular buffers of a core of a cut whose blocks fit `room` bytes, or of the smallest; of one row of tiles
+/// (decode), those of the matmul whose weights are sharded over the DRAM banks, whose readers are as many cores as
+/// there are banks.
+std::vector<CircularBuffer> matmul_buffers(const MatmulProblem& problem, const ArchSpec& arch, std::int64_t room);
 
 /// The grid of an architecture that a benchmark of this shape would be run on: the largest whose columns divide K and N
 /// and whose rows divide M, all in tiles; the whole grid when none does.

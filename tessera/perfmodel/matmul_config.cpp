@@ -63,25 +63,29 @@ std::vector<CircularBuffer> buffers_of(const MatmulProblem& problem, const Matmu
   return buffers;
 }
 
+/// Tiles of the inner dimension that a core holds.
+std::int64_t depth_of_core(const MatmulProblem& problem) {
+  const std::int64_t depth = tiles(problem.k);
+  return depth % problem.grid.columns == 0 ? depth / problem.grid.columns : 1;
+}
+
 /// Bytes of a core's circular buffers and shards.
-std::int64_t l1_need(const MatmulProblem& problem, const MatmulConfig& config, std::int64_t depth_of_core) {
+std::int64_t l1_need(const MatmulProblem& problem, const MatmulConfig& config) {
   std::int64_t bytes = 0;
   for (const CircularBuffer& one : buffers_of(problem, config)) bytes += one.bytes();
-  if (problem.in0_in_l1) bytes += config.per_core_m * depth_of_core * tile_bytes(problem.in0_dtype);
+  if (problem.in0_in_l1) bytes += config.per_core_m * depth_of_core(problem) * tile_bytes(problem.in0_dtype);
   return bytes;
 }
 
-/// Fewest passes first, then the deepest steps that fit L1.
-void choose_steps(MatmulConfig& config, const MatmulProblem& problem, const ArchSpec& arch) {
-  const std::int64_t depth = tiles(problem.k);
-  const std::int64_t of_core = depth % problem.grid.columns == 0 ? depth / problem.grid.columns : 1;
-  const std::int64_t room = arch.l1_bytes_per_core - arch.l1_reserved_bytes_per_core;
+/// Fewest passes first, then the deepest steps that, with the shards, fit `room` bytes.
+void choose_steps(MatmulConfig& config, const MatmulProblem& problem, std::int64_t room) {
+  const std::int64_t of_core = depth_of_core(problem);
   for (const auto& [down, across] : kPasses) {
     if (config.per_core_m % down != 0 || config.per_core_n % across != 0) continue;
     config.out_blocks_h = down;
     config.out_blocks_w = across;
     for (config.in0_block_w = of_core; config.in0_block_w >= std::min<std::int64_t>(2, of_core); --config.in0_block_w) {
-      if (of_core % config.in0_block_w == 0 && l1_need(problem, config, of_core) < room) return;
+      if (of_core % config.in0_block_w == 0 && l1_need(problem, config) < room) return;
     }
   }
   config.out_blocks_h = config.per_core_m;
@@ -89,9 +93,7 @@ void choose_steps(MatmulConfig& config, const MatmulProblem& problem, const Arch
   config.in0_block_w = 1;
 }
 
-} // namespace
-
-MatmulConfig configure(const MatmulProblem& problem, const ArchSpec& arch) {
+MatmulConfig configure_within(const MatmulProblem& problem, std::int64_t room) {
   const std::int64_t rows = tiles(problem.m);
   const std::int64_t depth = tiles(problem.k);
   const std::int64_t columns = tiles(problem.n);
@@ -107,19 +109,17 @@ MatmulConfig configure(const MatmulProblem& problem, const ArchSpec& arch) {
   } else {
     config.per_core_m = div_up(rows, problem.grid.rows);
     config.per_core_n = div_up(columns, problem.grid.columns);
-    choose_steps(config, problem, arch);
+    choose_steps(config, problem, room);
   }
   config.cores = div_up(rows, config.per_core_m) * div_up(columns, config.per_core_n);
   choose_subblock(config, problem.in0_in_l1);
   return config;
 }
 
-namespace {
-
 /// One row of tiles against weights in the DRAM banks (matmul_op_multi_core_reuse_dram_sharded.cpp): each bank's reader
 /// brings its columns in three buffers; shards of input and output are blocks' source and goal, not blocks. Wide
 /// results, such as logits, are computed in parts (tt_transformers: columns of 48 cores at most).
-std::vector<CircularBuffer> decode_buffers(const MatmulProblem& problem, const ArchSpec& arch) {
+std::vector<CircularBuffer> decode_buffers(const MatmulProblem& problem, const ArchSpec& arch, std::int64_t room) {
   constexpr std::int64_t kMostColumns = 668 * 48;
   constexpr std::int64_t kTriple = 3;
   constexpr std::int64_t kDeepest = 8;
@@ -136,7 +136,7 @@ std::vector<CircularBuffer> decode_buffers(const MatmulProblem& problem, const A
   while (depth % cores != 0 || columns % cores != 0) --cores;
   const std::int64_t of_core = depth / cores;
   std::int64_t block = std::min(kDeepest, of_core);
-  const auto fits = [&] { return l1_bytes(with(block, width)) <= l1_for_blocks(arch); };
+  const auto fits = [&] { return l1_bytes(with(block, width)) <= room; };
   while (block > 1 && (of_core % block != 0 || !fits())) --block;
   while (width > 1 && !fits()) width = div_up(width, std::int64_t{2});
   return with(block, width);
@@ -144,9 +144,16 @@ std::vector<CircularBuffer> decode_buffers(const MatmulProblem& problem, const A
 
 } // namespace
 
-std::vector<CircularBuffer> matmul_buffers(const MatmulProblem& problem, const ArchSpec& arch) {
-  if (problem.m <= kTileHeight) return decode_buffers(problem, arch);
-  return buffers_of(problem, configure(problem, arch));
+MatmulConfig configure(const MatmulProblem& problem, const ArchSpec& arch) {
+  return configure_within(problem, arch.l1_bytes_per_core - arch.l1_reserved_bytes_per_core);
+}
+
+std::vector<CircularBuffer> matmul_buffers(const MatmulProblem& problem, const ArchSpec& arch, std::int64_t room) {
+  if (problem.m <= kTileHeight) return decode_buffers(problem, arch, room);
+  const MatmulConfig in_empty_l1 = configure(problem, arch);
+  // Shards lie among the tensors, which `room` leaves out.
+  const std::int64_t shards = l1_need(problem, in_empty_l1) - l1_bytes(buffers_of(problem, in_empty_l1));
+  return buffers_of(problem, configure_within(problem, room + shards));
 }
 
 bool fits_in_l1(const MatmulProblem& problem, const ArchSpec& arch) {
@@ -154,11 +161,10 @@ bool fits_in_l1(const MatmulProblem& problem, const ArchSpec& arch) {
   in_l1.in0_in_l1 = true;
   const std::int64_t room = arch.l1_bytes_per_core - arch.l1_reserved_bytes_per_core;
   const MatmulConfig config = configure(in_l1, arch);
-  const std::int64_t depth = tiles(problem.k);
-  if (depth % problem.grid.columns != 0 || config.out_blocks_h * config.out_blocks_w > 1) return false;
+  if (tiles(problem.k) % problem.grid.columns != 0 || config.out_blocks_h * config.out_blocks_w > 1) return false;
   MatmulConfig without_steps = config;
   without_steps.in0_block_w = 0;
-  return l1_need(in_l1, without_steps, depth / problem.grid.columns) < room * kMostInL1Percent / 100;
+  return l1_need(in_l1, without_steps) < room * kMostInL1Percent / 100;
 }
 
 Grid natural_grid(std::int64_t m, std::int64_t k, std::int64_t n, const ArchSpec& arch) {

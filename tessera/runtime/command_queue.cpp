@@ -121,10 +121,14 @@ void CommandQueue::record_only(const Command& command) {
     for (QueueObserver* observer : observers_) observer->before(device_, record);
     notify_observers(record, run);
   };
-  if (command.replay == nullptr) return show(*command.program.record, {.kind = command.program.kind, .queue = id_});
+  if (command.replay == nullptr)
+    return show(
+        *command.program.record,
+        {.kind = command.program.kind, .queue = id_, .circular_buffer_bytes = command.program.circular_buffer_bytes});
   ProgramRun run{.queue = id_, .replay = static_cast<std::int64_t>(command.number), .trace = command.replay->id};
   for (const Program& program : command.replay->programs) {
     run.kind = program.kind;
+    run.circular_buffer_bytes = program.circular_buffer_bytes;
     show(*program.record, run);
     ++run.place;
   }
@@ -212,6 +216,7 @@ void CommandQueue::run_program(const Program& program, ProgramRun done) {
   for (QueueObserver* observer : observers_) observer->before(device_, *program.record);
   done.kind = program.kind;
   done.queue = id_;
+  done.circular_buffer_bytes = program.circular_buffer_bytes;
   times_.spans.clear();
   done.begin = times_.now = Clock::now();
   execute_stages(program, &times_);

@@ -11,22 +11,26 @@
 namespace tessera::runtime {
 namespace {
 
-BankAllocator::Layout dram_layout(const BoardSpec& board, const std::string& device) {
+constexpr std::int64_t kUnlimited = std::int64_t{1} << 50; // bytes of a bank
+
+BankAllocator::Layout dram_layout(const MeshDeviceOptions& options, const std::string& device) {
+  const BoardSpec& board = options.board;
   return {.name = "DRAM",
           .board = device,
           .banks = board.arch.dram_banks,
           .begin = 0,
-          .end = board.arch.dram_bytes_per_bank,
+          .end = options.unlimited_memory ? kUnlimited : board.arch.dram_bytes_per_bank,
           .alignment = board.arch.dram_alignment_bytes,
           .direction = BankAllocator::Direction::BOTTOM_UP};
 }
 
-BankAllocator::Layout l1_layout(const BoardSpec& board, const std::string& device) {
+BankAllocator::Layout l1_layout(const MeshDeviceOptions& options, const std::string& device) {
+  const BoardSpec& board = options.board;
   return {.name = "L1",
           .board = device,
           .banks = board.arch.worker_cores(),
           .begin = board.arch.l1_reserved_bytes_per_core,
-          .end = board.arch.l1_bytes_per_core,
+          .end = options.unlimited_memory ? kUnlimited : board.arch.l1_bytes_per_core,
           .alignment = board.arch.l1_alignment_bytes,
           .direction = BankAllocator::Direction::TOP_DOWN};
 }
@@ -40,6 +44,8 @@ std::shared_ptr<MeshDevice> MeshDevice::open(MeshDeviceOptions options) {
   base::require(options.trace_region_size >= 0,
                 "[open device] trace_region_size must be 0 (as needed) or more bytes; received {}",
                 options.trace_region_size);
+  base::require(!options.unlimited_memory || options.mode == RunMode::RECORD,
+                "[open device] unlimited_memory requires the mode RECORD: there is no memory behind it");
   if (options.threads == 0) options.threads = base::ThreadPool::shared().threads();
   const std::int64_t chips = options.board.chips();
   const std::int64_t ranks = options.communicator ? options.communicator->ranks() : 1;
@@ -64,8 +70,8 @@ MeshDevice::MeshDevice(MeshDeviceOptions options, std::string name, std::vector<
     : options_(std::move(options)),
       name_(std::move(name)),
       rank_of_chip_(std::move(rank_of_chip)),
-      dram_(dram_layout(options_.board, name_)),
-      l1_(l1_layout(options_.board, name_)) {
+      dram_(dram_layout(options_, name_)),
+      l1_(l1_layout(options_, name_)) {
   if (options_.mode == RunMode::EXECUTE) {
     const ArchSpec& arch = options_.board.arch;
     dram_memory_ = DeviceMemory(chips(), arch.dram_banks, arch.dram_bytes_per_bank);
@@ -195,18 +201,16 @@ HostBytes MeshDevice::host_bytes(BufferType type, std::int64_t address) const {
   return {memory(type).at(address), memory(type).chip_stride(), {}};
 }
 
-MeshDevice::L1Fill MeshDevice::fill_l1(std::int64_t circular_buffer_bytes, const Program& program) {
-  L1Fill fill{.circular_buffer_bytes = circular_buffer_bytes};
-  {
-    std::lock_guard lock(allocation_mutex_);
-    const auto& tensors = l1_.allocations();
-    if (!tensors.empty()) fill.tensor_bytes = l1_.layout().end - tensors.begin()->first;
-  }
-  if (fill.bytes() > fullest_l1_.bytes()) {
-    fullest_l1_ = fill;
-    fullest_l1_.place = place_of(program);
-  }
-  return fill;
+std::int64_t MeshDevice::l1_tensor_bytes() const {
+  std::lock_guard lock(allocation_mutex_);
+  const auto& tensors = l1_.allocations();
+  return tensors.empty() ? 0 : l1_.layout().end - tensors.begin()->first;
+}
+
+void MeshDevice::note_l1(const L1Fill& fill, const Program& program) {
+  if (fill.bytes() <= fullest_l1_.bytes()) return;
+  fullest_l1_ = fill;
+  fullest_l1_.place = place_of(program);
 }
 
 void MeshDevice::free(BufferType type, std::int64_t address, const QueueMarks& used) {

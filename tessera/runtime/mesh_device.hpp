@@ -36,6 +36,9 @@ struct MeshDeviceOptions {
   BoardSpec board = tessera::board("n150"); ///< the mesh has the board's shape
   Numerics numerics = Numerics::NATIVE;
   RunMode mode = RunMode::EXECUTE;
+  /// DRAM and L1 have no end, while ops choose their blocks as if they had: to learn what a model that does not fit
+  /// would need. RECORD only.
+  bool unlimited_memory = false;
   int threads = 0; ///< host threads for kernels of a queue, its own included; 0: one for each hardware thread
   /// Binds the threads to processors: for machines whose memory belongs to processors (NUMA).
   bool pin_threads = false;
@@ -133,6 +136,11 @@ class MeshDevice : public std::enable_shared_from_this<MeshDevice> {
   /// Where the bytes of a buffer at `address` lie on the host.
   HostBytes host_bytes(BufferType type, std::int64_t address) const;
   const BankAllocator& allocator(BufferType type) const { return type == BufferType::DRAM ? dram_ : l1_; }
+  /// Bytes of a chip's memory, of all banks together: the board's, whether or not memory is limited to it.
+  std::int64_t capacity_bytes(BufferType type) const {
+    const ArchSpec& arch = options_.board.arch;
+    return type == BufferType::DRAM ? arch.dram_bytes() : arch.l1_bytes();
+  }
   const DeviceMemory& memory(BufferType type) const { return type == BufferType::DRAM ? dram_memory_ : l1_memory_; }
   /// A file in the place of DRAM, see DeviceMemory. REQUIRES: execute mode; no queued work uses these bytes.
   bool map_file(std::int64_t begin, std::int64_t bytes, int file, std::int64_t offset) {
@@ -153,12 +161,15 @@ class MeshDevice : public std::enable_shared_from_this<MeshDevice> {
 
     std::int64_t bytes() const { return circular_buffer_bytes + tensor_bytes; }
   };
-  /// What L1 holds when a program with these circular buffers runs now; noted for `fullest_l1`.
-  L1Fill fill_l1(std::int64_t circular_buffer_bytes, const Program& program);
+  /// What tensors take of L1 now, as L1Fill counts it.
+  std::int64_t l1_tensor_bytes() const;
+  /// L1 is so full while the program runs.
+  void note_l1(const L1Fill& fill, const Program& program);
   /// Since the device was opened, or since the last reset.
   const L1Fill& fullest_l1() const { return fullest_l1_; }
   void reset_fullest_l1() { fullest_l1_ = {}; }
-  /// Bytes of a core's circular buffers, by the program's key: known from the first time that a program is met.
+  /// Bytes of a core's circular buffers, by the program's key and the room that they are fitted to: known from the
+  /// first time that both are met.
   std::unordered_map<std::uint64_t, std::int64_t>& circular_buffer_bytes() { return circular_buffer_bytes_; }
 
   /// Path of the module whose forward function runs: "layers.3.attention".

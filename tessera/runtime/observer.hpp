@@ -23,7 +23,8 @@ struct ProgramRun {
   /// The trace that was replayed, and where in it the program stands: the same record each time. 0: enqueued by itself.
   std::int64_t trace = 0;
   std::int64_t place = 0;
-  Time begin; ///< equal to `end` in record mode
+  std::int64_t circular_buffer_bytes = 0; ///< of each core's L1
+  Time begin;                             ///< equal to `end` in record mode
   Time end;
   /// Who worked when, a span for each stage and thread that took part. A WAIT and a REPLAY have none.
   std::span<const base::WorkSpan> spans;

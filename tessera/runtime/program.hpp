@@ -42,6 +42,7 @@ struct Program {
   std::vector<Stage> stages;
   std::int64_t scratch_bytes = 0;         ///< host memory that the stages share, of each chip
   std::uint64_t key = 0;                  ///< what the card's program cache knows it by; 0: not an op of the card
+  std::int64_t circular_buffer_bytes = 0; ///< of each core's L1, from its bottom
   std::string scope;                      ///< module path, for errors
   std::shared_ptr<const OpRecord> record; ///< null unless the queue is observed or captures a trace
 };

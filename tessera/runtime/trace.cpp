@@ -54,7 +54,9 @@ void TraceTable::end(TraceId id) {
 void TraceTable::note_writes(Trace& trace) const {
   std::vector<Written> dram;
   std::vector<Written> l1;
+  const std::int64_t bottom_of_l1 = device_.allocator(BufferType::L1).layout().begin;
   for (const Program& program : trace.programs->programs) {
+    l1.push_back({bottom_of_l1, bottom_of_l1 + program.circular_buffer_bytes, &program});
     for (const OperandRecord& output : program.record->outputs) {
       const BufferType type = output.spec.memory_config.buffer_type;
       const BankAllocator& allocator = device_.allocator(type);

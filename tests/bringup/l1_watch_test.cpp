@@ -20,7 +20,7 @@ class L1WatchTest : public testing::Test {
   Row judge(std::int64_t circular_buffer_bytes) const {
     const std::vector<MeshDevice*> devices{device_.get()};
     const L1Watch watch(devices);
-    device_->fill_l1(circular_buffer_bytes, {.name = "linear", .scope = "layers.0.mlp"});
+    device_->note_l1({circular_buffer_bytes, 0, {}}, {.name = "linear", .scope = "layers.0.mlp"});
     Row row{.module = "layers.0.mlp"};
     watch.judge(row);
     return row;

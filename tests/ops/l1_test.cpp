@@ -53,9 +53,64 @@ TEST_F(L1Test, AnOpThatHasJustEnoughRoomRuns) {
 TEST_F(L1Test, AMatmulNeedsMoreThanAnAddition) {
   const Tensor x = operand();
   const Tensor weight = upload(random_values({1, 1, 64, 4096}, 2), DataType::BFLOAT16);
-  const Tensor ballast = fill(5 * 4096);
+  const Tensor ballast = fill(3 * 4096);
   EXPECT_NO_THROW(add(x, x));
   EXPECT_THROW(linear(x, weight, {}), base::OutOfMemory);
+}
+
+TEST_F(L1Test, BlocksAreMadeSmallerWhereTensorsLeaveLittleRoom) {
+  const Tensor x = operand();
+  const Tensor weight = upload(random_values({1, 1, 64, 4096}, 2), DataType::BFLOAT16);
+  const auto buffer_bytes = [&] {
+    device->reset_fullest_l1();
+    linear(x, weight, {});
+    return device->fullest_l1().circular_buffer_bytes;
+  };
+  const std::int64_t preferred = buffer_bytes();
+  Tensor ballast = fill(preferred - 4096);
+  EXPECT_LT(buffer_bytes(), preferred - 4096);
+  ballast = {};
+  EXPECT_EQ(buffer_bytes(), preferred);
+}
+
+TEST_F(L1Test, ProgramsThatDifferInTheirOptionsHaveTheirOwnCircularBuffers) {
+  const Tensor x = operand();
+  const auto buffer_bytes = [&](Activation activation) {
+    device->reset_fullest_l1();
+    add(x, x, {.input_tensor_a_activation = activation});
+    return device->fullest_l1().circular_buffer_bytes;
+  };
+  const std::int64_t without = buffer_bytes(Activation::NONE);
+  EXPECT_GT(buffer_bytes(Activation::SILU), without); // keeps what lies between the two
+  EXPECT_EQ(buffer_bytes(Activation::NONE), without);
+}
+
+TEST_F(L1Test, AReplayMayNotOverwriteATensorWithItsCircularBuffers) {
+  const Tensor x = operand();
+  Tensor y = add(x, x);
+  y = {};
+  const runtime::Trace trace(device, 0, [&] { add(x, x); });
+  EXPECT_NO_THROW(trace.execute(true));
+  const Tensor ballast = fill(4096);
+  try {
+    trace.execute(true);
+    FAIL() << "must be refused";
+  } catch (const base::DeviceError& error) {
+    EXPECT_THAT(error.what(), HasSubstr("would overwrite ballast"));
+    EXPECT_THAT(error.what(), HasSubstr("the trace's add writes"));
+  }
+}
+
+TEST_F(L1Test, UnlimitedMemoryHasTheBoardsBlocks) {
+  device = runtime::MeshDevice::open({.mode = runtime::RunMode::RECORD, .unlimited_memory = true});
+  const TensorSpec spec{{1, 1, 32, 16384}, DataType::BFLOAT16, Layout::TILE, kL1Interleaved};
+  std::vector<Tensor> more_than_l1;
+  for (int i = 0; i < 200; ++i) more_than_l1.push_back(Tensor::allocate(*device, spec, "x"));
+  const Tensor weight = Tensor::allocate(*device, {{1, 1, 16384, 16384}, DataType::BFLOAT16, Layout::TILE, {}}, "w");
+  EXPECT_NO_THROW(linear(more_than_l1.front(), weight, {}));
+  const ArchSpec& arch = device->board().arch;
+  EXPECT_LT(device->fullest_l1().circular_buffer_bytes, arch.l1_bytes_per_core);
+  EXPECT_EQ(device->capacity_bytes(BufferType::L1), arch.l1_bytes());
 }
 
 TEST_F(L1Test, TheDeviceKnowsWhenItsL1WasFullest) {

@@ -75,7 +75,7 @@ TEST_F(PlacementTest, ProgramsOfOtherShardsAreOtherPrograms) {
   const Tensor x = random({1, 1, 32, 256}, 1);
   const auto key = [](const Tensor& of) {
     const Operand operand{"x", of};
-    return program_key("add", Operands(&operand, 1), {});
+    return program_key("add", 0, Operands(&operand, 1), {});
   };
   const auto on = [&](const CoreGrid& grid) {
     return key(to_memory_config(x, create_sharded_memory_config(x.shape(), grid, TensorMemoryLayout::WIDTH_SHARDED)));

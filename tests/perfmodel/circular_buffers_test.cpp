@@ -22,19 +22,19 @@ MemoryConfig sharded_over(std::int64_t cores, std::int64_t height, std::int64_t 
   return {TensorMemoryLayout::WIDTH_SHARDED, BufferType::L1, ShardSpec{1, cores, height, width}};
 }
 
+std::int64_t room() {
+  const ArchSpec& arch = board("n150").arch;
+  return arch.l1_bytes_per_core - arch.l1_reserved_bytes_per_core;
+}
+
 std::vector<CircularBuffer> buffers_of(const OpRecord& record) {
-  return perfmodel::circular_buffers(record, board("n150").arch);
+  return perfmodel::circular_buffers(record, board("n150").arch, room());
 }
 
 const CircularBuffer& find(const std::vector<CircularBuffer>& buffers, std::string_view name) {
   const auto found = std::ranges::find(buffers, name, &CircularBuffer::name);
   if (found == buffers.end()) throw std::out_of_range(std::string(name));
   return *found;
-}
-
-std::int64_t room() {
-  const ArchSpec& arch = board("n150").arch;
-  return arch.l1_bytes_per_core - arch.l1_reserved_bytes_per_core;
 }
 
 TEST(CircularBuffers, OfAnElementWiseOpAreTwoTilesOfEachOperand) {
@@ -101,6 +101,46 @@ TEST(CircularBuffers, OfANormAreARowUntilThatIsTooLarge) {
   EXPECT_EQ(find(buffers_of(norm(4096)), "input_tensor").pages, 128);
   EXPECT_EQ(find(buffers_of(norm(4096)), "weight").pages, 128);
   EXPECT_EQ(find(buffers_of(norm(16384)), "input_tensor").pages, 56);
+}
+
+TEST(CircularBuffers, OfANormOfShardsAreWhatTheShardHas) {
+  const TensorSpec rows = tiled({1, 1, 32, 4096}, DataType::BFLOAT16, sharded_over(32, 32, 128));
+  const OpRecord norm{
+      .name = "rms_norm",
+      .inputs = {{"input_tensor", rows}, {"weight", {{1, 1, 1, 4096}, DataType::BFLOAT16, Layout::ROW_MAJOR, {}}}},
+      .outputs = {{"output", rows}}};
+  EXPECT_EQ(find(buffers_of(norm), "squares").pages, 4);
+  EXPECT_EQ(find(buffers_of(norm), "weight").pages, 4);
+  EXPECT_TRUE(find(buffers_of(norm), "input_tensor").in_tensor);
+}
+
+TEST(CircularBuffers, OfListsHoldAPartOfThem) {
+  const OpRecord embedding{.name = "embedding",
+                           .inputs = {{"input_tensor", {{1, 1, 1, 131072}, DataType::INT32, Layout::ROW_MAJOR, {}}},
+                                      {"weight", {{1, 1, 1000, 64}, DataType::BFLOAT16, Layout::ROW_MAJOR, {}}}},
+                           .outputs = {{"output", tiled({1, 1, 131072, 64})}}};
+  EXPECT_EQ(find(buffers_of(embedding), "input_tensor").bytes(), 2 * 1024 * 4);
+  EXPECT_EQ(find(buffers_of(embedding), "weight").bytes(), 2 * 64 * 2);
+}
+
+TEST(CircularBuffers, AreFittedToTheRoomThatIsThere) {
+  const auto linear = [](std::int64_t rows) {
+    return OpRecord{.name = "linear",
+                    .inputs = {{"input_tensor_a", tiled({1, 1, rows, 4096})},
+                               {"weight", tiled({1, 1, 4096, 14336}, DataType::BFLOAT8_B)}},
+                    .outputs = {{"output", tiled({1, 1, rows, 14336})}}};
+  };
+  const TensorSpec heads = tiled({1, 32, 4096, 128});
+  const OpRecord attention{.name = "scaled_dot_product_attention",
+                           .inputs = {{"input_tensor_q", heads}, {"input_tensor_k", heads}, {"input_tensor_v", heads}},
+                           .outputs = {{"output", heads}}};
+  const ArchSpec& arch = board("n150").arch;
+  for (const OpRecord& record : {linear(32), linear(2048), attention}) {
+    const std::int64_t preferred = perfmodel::l1_bytes(perfmodel::circular_buffers(record, arch, room()));
+    EXPECT_LE(preferred, perfmodel::l1_for_blocks(arch)) << record.name;
+    EXPECT_LE(perfmodel::l1_bytes(perfmodel::circular_buffers(record, arch, preferred / 2)), preferred / 2)
+        << record.name;
+  }
 }
 
 TEST(CircularBuffers, OfPrefillAttentionFollowTheChunksOfThePrompt) {

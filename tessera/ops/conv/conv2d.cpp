@@ -253,7 +253,9 @@ Tensor conv2d(const Tensor& input_tensor, const Tensor& weight_tensor, const Con
   if (views.has_bias) views.bias = options.bias_tensor.view();
   if (views.has_residual) views.residual = options.residual.view();
   const auto units = [&] { return conv_units(input_tensor, weight_tensor, options, compute); };
-  runtime::Program program{.name = kName};
+  const std::int64_t layout = options.shard_layout ? static_cast<std::int64_t>(*options.shard_layout) : -1;
+  runtime::Program program{.name = kName,
+                           .key = options_key(compute, {static_cast<std::int64_t>(options.activation), layout})};
   if (is_exact(device)) {
     program.stages = {conv_exactly(input_tensor, weight_tensor, options, output, units())};
   } else if (plan.packs_own()) {

@@ -44,8 +44,8 @@ Tensor binary(std::string_view name, RowFunction kernels::Kernels::*function, Ti
     if (!is_exact(device)) return for_each_tile(spec, body);
     return exact_rows(output, units(), {{read_rows(a.view()), read_rows(b.view())}, write_rows(output.view())});
   };
-  launch(device, {.name = name, .stages = {stage()}}, {{"input_tensor_a", a}, {"input_tensor_b", b}},
-         {{"output", output}}, [&] {
+  launch(device, {.name = name, .stages = {stage()}, .key = options_key({}, {static_cast<std::int64_t>(activation)})},
+         {{"input_tensor_a", a}, {"input_tensor_b", b}}, {{"output", output}}, [&] {
            return OpDetails{{{"input_tensor_a_activation", std::string(to_string(activation))}},
                             {.vector_flops = (1 + flops_of(activation)) * a.shape().volume()},
                             shared(units())};
@@ -88,8 +88,9 @@ Tensor add_repeated(const Tensor& a, const Tensor& b, const BinaryOptions& optio
     };
     return exact_rows(output, units(), {{read_rows(a.view()), read_repeated}, write_rows(output.view())});
   };
-  launch(a.device(), {.name = kName, .stages = {stage()}}, {{"input_tensor_a", a}, {"input_tensor_b", b}},
-         {{"output", output}}, [&] {
+  launch(a.device(),
+         {.name = kName, .stages = {stage()}, .key = options_key({}, {static_cast<std::int64_t>(activation)})},
+         {{"input_tensor_a", a}, {"input_tensor_b", b}}, {{"output", output}}, [&] {
            return OpDetails{{{"input_tensor_a_activation", std::string(to_string(activation))}},
                             {.vector_flops = (1 + flops_of(activation)) * a.shape().volume()},
                             shared(units())};

@@ -116,7 +116,8 @@ Tensor linear(const Tensor& input_tensor_a, const Tensor& weight, const LinearOp
   Tensor output = Tensor::allocate(device, spec, "linear");
   const Panel panel(input_tensor_a.dtype(), weight.dtype(), compute.math_fidelity, extents);
 
-  runtime::Program program{.name = "linear"};
+  runtime::Program program{.name = "linear",
+                           .key = options_key(compute, {static_cast<std::int64_t>(options.activation)})};
   const auto units = [&] { return units_of(input_tensor_a, weight, options, compute); };
   if (is_exact(device)) {
     program.stages = {multiply_exactly(input_tensor_a, weight, options.bias, output, units())};

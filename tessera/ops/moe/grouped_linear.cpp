@@ -139,7 +139,7 @@ Tensor grouped_linear(const Tensor& input, GroupedInput kind, std::span<const Te
                        .activation = options.activation,
                        .compute = compute};
   };
-  runtime::Program program{.name = kName};
+  runtime::Program program{.name = kName, .key = options_key(compute, {static_cast<std::int64_t>(options.activation)})};
   if (is_exact(device)) {
     program.stages = {multiply_exactly(input, kind, weights, routing, output, units())};
   } else {

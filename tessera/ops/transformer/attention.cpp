@@ -139,7 +139,11 @@ Tensor scaled_dot_product_attention(const Tensor& q, const Tensor& k, const Tens
   AttentionStages stages = is_exact(device)    ? prefill_exactly(work, formats, device.board().arch)
                            : fit_bf16(q, k, v) ? prefill_in_bf16(work)
                                                : prefill_in_fp32(work);
-  launch(device, {.name = kName, .stages = std::move(stages.stages), .scratch_bytes = stages.scratch_bytes},
+  launch(device,
+         {.name = kName,
+          .stages = std::move(stages.stages),
+          .scratch_bytes = stages.scratch_bytes,
+          .key = options_key(work.rule.compute)},
          {{"input_tensor_q", q},
           {"input_tensor_k", k},
           {"input_tensor_v", v},
@@ -212,7 +216,11 @@ Tensor paged_scaled_dot_product_attention_decode(const Tensor& q, const Tensor& 
   AttentionStages stages = is_exact(device)                ? decode_exactly(work, formats, device.board().arch)
                            : fit_bf16(q, k_cache, v_cache) ? decode_in_bf16(work)
                                                            : decode_in_fp32(work);
-  launch(device, {.name = kName, .stages = std::move(stages.stages), .scratch_bytes = stages.scratch_bytes},
+  launch(device,
+         {.name = kName,
+          .stages = std::move(stages.stages),
+          .scratch_bytes = stages.scratch_bytes,
+          .key = options_key(work.rule.compute)},
          {{"input_tensor_q", q},
           {"input_tensor_k", k_cache},
           {"input_tensor_v", v_cache},
