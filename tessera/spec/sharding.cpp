@@ -24,6 +24,13 @@ std::int64_t cut(std::int64_t extent, std::int64_t ways, std::int64_t unit) {
   return round_up(div_up(extent, ways), unit);
 }
 
+void require_elements(const TensorSpec& spec, TensorMemoryLayout layout) {
+  base::require(spec.shape.rank() >= 1 && spec.shape.volume() > 0,
+                "[tensor] {} needs a shape of rank 1 or more without empty extents; received {}; leave an empty tensor "
+                "out",
+                to_string(layout), spec.shape);
+}
+
 void validate_strips(const TensorSpec& spec, std::string_view across, std::int64_t extent, std::int64_t shard,
                      std::string_view along, std::int64_t cut_extent, std::int64_t shards) {
   const MemoryConfig& place = spec.memory_config;
@@ -124,6 +131,10 @@ CoreGrid grid_for_width(std::int64_t tiles, const ArchSpec& arch) {
 MemoryConfig sharded_over(const TensorSpec& spec, TensorMemoryLayout layout, const CoreGrid& grid, BufferType type,
                           ShardOrientation orientation) {
   if (layout == TensorMemoryLayout::INTERLEAVED) return {.buffer_type = type};
+  require_elements(spec, layout);
+  base::require(grid.rows >= 1 && grid.columns >= 1,
+                "[tensor] {} needs a grid of one core or more; received {}x{} for {}; give both extents",
+                to_string(layout), grid.rows, grid.columns, spec.shape);
   const bool by_rows = orientation == ShardOrientation::ROW_MAJOR;
   const bool block = layout == TensorMemoryLayout::BLOCK_SHARDED;
   const std::int64_t unit = spec.layout == Layout::TILE ? kTileHeight : 1;
@@ -143,12 +154,14 @@ MemoryConfig sharded_over(const TensorSpec& spec, TensorMemoryLayout layout, con
 
 MemoryConfig sharded_over(const TensorSpec& spec, TensorMemoryLayout layout, const ArchSpec& arch, BufferType type) {
   if (type == BufferType::DRAM) return sharded_over(spec, layout, CoreGrid{1, arch.dram_banks}, type);
+  if (layout == TensorMemoryLayout::INTERLEAVED) return kL1Interleaved;
+  require_elements(spec, layout);
   const std::int64_t unit = spec.layout == Layout::TILE ? kTileHeight : 1;
   const std::int64_t rows = div_up(spec.physical_height(), unit);
   const std::int64_t columns = div_up(spec.physical_width(), unit);
   switch (layout) {
     case TensorMemoryLayout::INTERLEAVED:
-      return kL1Interleaved;
+      break;
     case TensorMemoryLayout::HEIGHT_SHARDED: {
       const std::int64_t matrices = spec.num_matrices();
       const bool one_each = 1 < matrices && matrices <= arch.worker_cores();

@@ -154,6 +154,29 @@ TEST(CreateShardedMemoryConfig, CutsAShapeOverAGrid) {
             (MemoryConfig{kBlock, BufferType::L1, ShardSpec{2, 4, 96, 128, ShardOrientation::COL_MAJOR}}));
 }
 
+TEST(CreateShardedMemoryConfig, RefusesAGridWithoutCores) {
+  for (const TensorMemoryLayout layout : {kHeight, kWidth, kBlock}) {
+    EXPECT_THAT(
+        [&] {
+          create_sharded_memory_config({1, 1, 32, 2048}, {.rows = 0, .columns = 8}, layout);
+        },
+        ThrowsMessage<base::InvalidArgument>(HasSubstr("needs a grid of one core or more; received 0x8")));
+    EXPECT_THROW(create_sharded_memory_config({1, 1, 32, 2048}, {.rows = 4, .columns = -1}, layout),
+                 base::InvalidArgument);
+  }
+}
+
+TEST(ShardedOver, RefusesTensorsWithoutElements) {
+  for (const TensorMemoryLayout layout : {kHeight, kWidth, kBlock}) {
+    for (const Shape& shape : {Shape{1, 1, 0, 64}, Shape{1, 0, 32, 64}, Shape{1, 1, 32, 0}, Shape{}}) {
+      EXPECT_THAT(
+          [&] { sharded_over(TensorSpec{shape}, layout, board("n150").arch); },
+          ThrowsMessage<base::InvalidArgument>(HasSubstr("without empty extents; received " + to_string(shape))));
+      EXPECT_THROW(create_sharded_memory_config(shape, {1, 8}, layout), base::InvalidArgument);
+    }
+  }
+}
+
 TEST(MemoryConfig, PrintsItsOrientation) {
   EXPECT_EQ(to_string(create_sharded_memory_config({1, 1, 64, 64}, {2, 2}, kBlock, ShardOrientation::COL_MAJOR)),
             "L1 BLOCK_SHARDED 32x32 on 2x2 cores COL_MAJOR");
