@@ -45,6 +45,20 @@ void validate_strips(const TensorSpec& spec, std::string_view across, std::int64
                 cut(cut_extent, cores, spec.layout == Layout::TILE ? kTileHeight : 1));
 }
 
+/// On the card a shard may be larger than its tensor. Where it is larger than any core's memory too, its bytes are no
+/// matter of what else is allocated, and may be more than can be counted.
+void require_room(const TensorSpec& spec, std::string_view bank, std::int64_t bank_bytes) {
+  const ShardSpec& shard = *spec.memory_config.shard_spec;
+  const std::int64_t height = spec.physical_height();
+  const std::int64_t width = spec.physical_width();
+  const bool within_tensor = shard.shard_height <= height && shard.shard_width <= width;
+  const std::int64_t most = bank_bytes * 8 / element_bits(spec.dtype);
+  base::require(within_tensor || shard.shard_height <= most / shard.shard_width,
+                "[tensor] a shard that is larger than its tensor must fit the {} bytes of {}; received {}x{} for {}; "
+                "{}x{} hold all of the tensor",
+                bank_bytes, bank, shard.shard_height, shard.shard_width, spec, height, width);
+}
+
 } // namespace
 
 ShardCount shard_count(const TensorSpec& spec) {
@@ -87,12 +101,14 @@ void validate(const TensorSpec& spec, const ArchSpec& arch) {
   if (!place.is_sharded()) return;
   const ShardSpec& shard = *place.shard_spec;
   if (place.buffer_type == BufferType::L1) {
+    require_room(spec, "a core's L1", arch.l1_bytes_per_core);
     base::require(shard.grid_rows <= arch.worker_rows && shard.grid_columns <= arch.worker_columns,
                   "[tensor] a grid within the {}x{} worker cores of {} is required; received {}x{} for {}; take a "
                   "smaller grid with larger shards",
                   arch.worker_rows, arch.worker_columns, arch.name, shard.grid_rows, shard.grid_columns, spec);
     return;
   }
+  require_room(spec, "a bank of DRAM", arch.dram_bytes_per_bank);
   base::require(place.memory_layout != TensorMemoryLayout::BLOCK_SHARDED,
                 "[tensor] DRAM takes HEIGHT_SHARDED and WIDTH_SHARDED; received {}; put blocks into L1", spec);
   base::require(shard.grid_rows == 1 && shard.grid_columns <= arch.dram_banks,

@@ -31,7 +31,8 @@ ShardCount shard_count(const TensorSpec& spec);
 /// BLOCK_SHARDED no more down and across than the grid has rows and columns. REQUIRES: a sharded spec with a ShardSpec.
 void validate_shards(const TensorSpec& spec);
 
-/// validate(spec), and that the grid is one of `arch`: worker cores in L1, in DRAM one row of banks, without blocks.
+/// validate(spec), and that the grid is one of `arch`: worker cores in L1, in DRAM one row of banks, without blocks. A
+/// shard that is larger than its tensor is not larger than a core's L1, or a bank of DRAM.
 void validate(const TensorSpec& spec, const ArchSpec& arch);
 
 /// What a tensor takes of `banks` banks of DRAM or cores' L1: its pages, dealt out one by one, or, since allocations

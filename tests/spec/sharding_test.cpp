@@ -91,6 +91,19 @@ TEST(ValidateShards, WantsAGridThatTheChipHas) {
   EXPECT_NO_THROW(validate(sharded({1, 1, 32, 288}, kWidth, {1, 9, 32, 32}), board("p150").arch));
 }
 
+TEST(ValidateShards, TakesShardsThatAreLargerThanTheTensorButNotThanACore) {
+  constexpr std::int64_t kHuge = std::int64_t{1} << 58; // times 64 bytes: 0 in 64 bits
+  expect_fits(sharded({1, 1, 32, 32}, kHeight, {1, 8, 128, 32}));
+  expect_fits(sharded({1, 1, 32, 32}, kHeight, {1, 12, 128, 32}, BufferType::DRAM));
+  expect_refused(sharded({1, 1, 32, 32}, kHeight, {1, 8, kHuge, 32}),
+                 "must fit the 1499136 bytes of a core's L1; received 288230376151711744x32 for BFLOAT16");
+  expect_refused(sharded({1, 1, 32, 32}, kWidth, {1, 8, 32, kHuge}), "32x32 hold all of the tensor");
+  expect_refused(sharded({1, 1, 32, 32}, kBlock, {1, 8, kHuge, kHuge}), "a core's L1");
+  expect_refused(sharded({1, 1, 32, 32}, kHeight, {1, 12, kHuge, 32}, BufferType::DRAM), "a bank of DRAM");
+  // What a tensor needs is for the allocator to refuse, which knows what holds the rest.
+  expect_fits(sharded({1, 1, 32768, 1024}, kHeight, {1, 1, 32768, 1024}));
+}
+
 TEST(ValidateShards, RefusesEmptyGridsAndShards) {
   expect_refused(sharded({1, 1, 32, 32}, kWidth, {0, 8, 32, 32}), "a grid of one core or more");
   expect_refused(sharded({1, 1, 32, 32}, kWidth, {1, 1, 32, 0}), "a shard of one element or more");
