@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "apps/cli/without_limits.hpp"
 #include "tessera/base/error.hpp"
 #include "tessera/models/classifier.hpp"
 #include "tessera/nn/classifier/text_rows.hpp"
@@ -13,6 +14,7 @@
 namespace tessera::cli {
 namespace {
 
+/// Loads and runs the model on a recording device of this board. Throws OutOfMemory when the board is too small.
 ClassifierPlan record(const BoardSpec& board, const checkpoint::Checkpoint& checkpoint,
                       const ClassifierPlanRequest& request) {
   const auto device = runtime::MeshDevice::open({.board = board, .mode = runtime::RunMode::RECORD, .threads = 1});
@@ -59,14 +61,19 @@ ClassifierPlan plan_classifier(const BoardSpec& board, const checkpoint::Checkpo
                                const ClassifierPlanRequest& request) {
   base::require(1 <= request.items && request.items <= 1024,
                 "[plan] --batch must be 1 to 1024 images or texts; received {}", request.items);
-  const auto family = models::classifier_family_of(checkpoint);
   try {
     return record(board, checkpoint, request);
   } catch (const base::OutOfMemory& error) {
-    ClassifierPlan plan{.fits = false, .explanation = error.what(), .items = request.items};
-    if (family != nullptr) plan.family = family->name;
-    plan.dram.capacity = board.arch.dram_bytes();
-    plan.l1.capacity = board.arch.l1_bytes();
+    ClassifierPlan plan = record(without_limits(board), checkpoint, request);
+    plan.fits = false;
+    plan.explanation = error.what();
+    const auto limits = runtime::MeshDevice::open({.board = board, .mode = runtime::RunMode::RECORD, .threads = 1});
+    plan.dram.capacity = limits->allocator(BufferType::DRAM).capacity_bytes();
+    plan.l1.capacity = limits->allocator(BufferType::L1).capacity_bytes();
+    if (plan.map) {
+      plan.map->dram.capacity = plan.dram.capacity;
+      plan.map->l1.capacity = plan.l1.capacity;
+    }
     return plan;
   }
 }
@@ -118,6 +125,7 @@ std::string classifier_text(const ClassifierPlan& plan, const BoardSpec& board) 
   text += plan.fits ? "\nIt fits.\n" : fmt::format("\nIt does not fit: {}\n", plan.explanation);
   if (plan.map) text += bringup::memory_map_text(*plan.map);
   if (!plan.time) return text;
+  if (!plan.fits) text += "\nWith room for it:";
   text += fmt::format(
       "\nPredicted for the card, of {}; nothing was run on one:\n  {:<8} {:>14.1f}, half of such "
       "predictions within {:.0f} %; traced\n\n",

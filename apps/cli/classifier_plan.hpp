@@ -29,10 +29,10 @@ struct ClassifierPlan {
   std::int64_t items = 1;      ///< of each chip
   std::int64_t image_size = 0; ///< 0: texts
   std::int64_t tokens = 0;     ///< of a text; 0: images
-  MemoryUse dram;
+  MemoryUse dram;              ///< what is needed, even when it does not fit
   MemoryUse l1;
-  std::optional<PhaseTime> time; ///< of a batch on all chips
-  std::optional<bringup::MemoryMap> map;
+  std::optional<PhaseTime> time;         ///< of a batch on all chips; as if it fitted
+  std::optional<bringup::MemoryMap> map; ///< as if it fitted; none unless it was asked for
 };
 
 /// Runs loading and a forward pass of the items of each chip in record mode: no weights are read. Throws what

@@ -47,13 +47,16 @@ std::string suspects_of(std::string_view module) {
   return "its modules one by one: --stages decode-modules,prefill-modules";
 }
 
+std::string advice_for_l1(const Row& row) {
+  const auto l1 = std::ranges::find(row.figures, kL1Figure, &Figure::name);
+  if (l1 == row.figures.end() || l1->holds()) return "";
+  return "L1 is too small for an op's circular buffers beside the tensors there: smaller formats (--precision bfp8), "
+         "fewer users, or more chips (--tp)";
+}
+
 std::string advice_for(const Row& row, std::string_view precision) {
   if (row.passed) return "";
-  const auto l1 = std::ranges::find(row.figures, kL1Figure, &Figure::name);
-  if (l1 != row.figures.end() && !l1->holds()) {
-    return "L1 is too small for an op's circular buffers beside the tensors there: smaller formats (--precision bfp8), "
-           "fewer users, or more chips (--tp)";
-  }
+  if (std::string advice = advice_for_l1(row); !advice.empty()) return advice;
   const auto pcc = figure_of(row, "pcc");
   const auto max_abs = figure_of(row, "max_abs_error");
   const auto relative = figure_of(row, "relative_frobenius_error");

@@ -12,6 +12,9 @@ namespace tessera::bringup {
 /// failing test, then more precision, then the weights, then the reference). Empty for a passing row.
 std::string advice_for(const Row& row, std::string_view precision);
 
+/// What helps a module that L1 is too small for; empty for others.
+std::string advice_for_l1(const Row& row);
+
 /// What to look at in a module whose result is wrong: its weights' mapping and its usual mistakes.
 std::string suspects_of(std::string_view module);
 

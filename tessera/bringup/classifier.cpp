@@ -9,6 +9,7 @@
 #include <map>
 
 #include "tessera/base/error.hpp"
+#include "tessera/bringup/advice.hpp"
 #include "tessera/bringup/identity.hpp"
 #include "tessera/bringup/judge.hpp"
 #include "tessera/bringup/l1_watch.hpp"
@@ -82,10 +83,10 @@ class ClassifierRun {
       const HostTensor& input = piece != pieces.end() ? piece->second : reference_features().at(module.input);
       const HostTensor expected = module.is_block ? reference_features().at(module.name)
                                                   : inputs_.reference.run_module(module.name, input, few_);
-      const L1Watch l1(inputs_.devices);
-      rows.push_back(judge_tensor(module.name, expected, inputs_.device.run_module(module.name, input, few_),
-                                  blocks ? limits_.layer_pcc : limits_.module_pcc));
-      l1.judge(rows.back());
+      rows.push_back(judge_on_device(module.name, inputs_.devices, [&] {
+        return judge_tensor(module.name, expected, inputs_.device.run_module(module.name, input, few_),
+                            blocks ? limits_.layer_pcc : limits_.module_pcc);
+      }));
       advise(rows.back());
       if (!module.is_block) pieces.insert_or_assign(module.name, expected);
     }
@@ -180,6 +181,8 @@ class ClassifierRun {
   }
   void advise(Row& row) const {
     if (row.passed || !row.advice.empty()) return;
+    row.advice = advice_for_l1(row);
+    if (!row.advice.empty()) return;
     row.advice = options_.precision == "full"
                      ? "in fp32 little is left to precision: compare the module's weights, and how it treats padding"
                      : "run with --precision full: if that passes, formats are at fault, raise them block by block";

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "tessera/base/error.hpp"
 #include "tessera/bringup/judge.hpp"
 
 namespace tessera::bringup {
@@ -30,6 +31,19 @@ void L1Watch::judge(Row& row) const {
   if (static_cast<double>(fill.bytes()) < kNearlyFull * room) return;
   row.notes.push_back(fmt::format("L1 is fullest in {}: {} bytes of circular buffers and {} of tensors in each core",
                                   fill.place, fill.circular_buffer_bytes, fill.tensor_bytes));
+}
+
+Row judge_on_device(const std::string& module, const std::vector<runtime::MeshDevice*>& devices,
+                    const std::function<Row()>& judge) {
+  const L1Watch l1(devices);
+  Row row;
+  try {
+    row = judge();
+  } catch (const base::Error& error) {
+    row = {.module = module, .passed = false, .notes = {error.what()}};
+  }
+  l1.judge(row);
+  return row;
 }
 
 } // namespace tessera::bringup

@@ -1,6 +1,8 @@
 #pragma once
 
+#include <functional>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "tessera/bringup/report.hpp"
@@ -24,5 +26,10 @@ class L1Watch {
  private:
   const std::vector<runtime::MeshDevice*>& devices_;
 };
+
+/// The row that `judge` gives for a module, with the verdict on L1. When `judge` throws Error the module fails and its
+/// row says why: one that does not fit leaves the rows of the others.
+Row judge_on_device(const std::string& module, const std::vector<runtime::MeshDevice*>& devices,
+                    const std::function<Row()>& judge);
 
 } // namespace tessera::bringup

@@ -14,25 +14,27 @@ tensor::Tensor named(const tensor::Tensor& x, std::string_view name, Forward&& f
   return forward();
 }
 
+/// A module's output, normed where the model has a norm for it.
+tensor::Tensor output_normed(const tensor::Tensor& y, const Norm& norm, std::string_view name,
+                             const ForwardContext& context) {
+  return norm.weight.defined() ? named(y, name, [&] { return norm.forward_residual(y, context); }) : y;
+}
+
 } // namespace
 
+// A step's L1 holds only what is still needed: outputs of modules end with the statement that adds them.
 tensor::Tensor DecoderLayer::forward(const tensor::Tensor& x, const ForwardContext& context) const {
-  const tensor::Tensor normed = named(x, "input_norm", [&] { return input_norm.forward(x, context); });
-  tensor::Tensor attended = named(x, "attention", [&] { return attention.forward(normed, context); });
-  if (attention_output_norm.weight.defined()) {
-    attended =
-        named(x, "attention_output_norm", [&] { return attention_output_norm.forward_residual(attended, context); });
+  tensor::Tensor normed = named(x, "input_norm", [&] { return input_norm.forward(x, context); });
+  const tensor::Tensor residual =
+      ops::add(x, output_normed(named(x, "attention", [&] { return attention.forward(normed, context); }),
+                                attention_output_norm, "attention_output_norm", context));
+  if (post_attention_norm.weight.defined()) {
+    normed = {};
+    normed = named(x, "post_attention_norm",
+                   [&] { return post_attention_norm.forward(parallel_residual ? x : residual, context); });
   }
-  const tensor::Tensor residual = ops::add(x, attended);
-  const tensor::Tensor mlp_input =
-      !post_attention_norm.weight.defined() ? normed : named(x, "post_attention_norm", [&] {
-        return post_attention_norm.forward(parallel_residual ? x : residual, context);
-      });
-  tensor::Tensor expanded = named(x, "mlp", [&] { return feed_forward(mlp_input, context); });
-  if (mlp_output_norm.weight.defined()) {
-    expanded = named(x, "mlp_output_norm", [&] { return mlp_output_norm.forward_residual(expanded, context); });
-  }
-  return ops::add(residual, expanded);
+  return ops::add(residual, output_normed(named(x, "mlp", [&] { return feed_forward(normed, context); }),
+                                          mlp_output_norm, "mlp_output_norm", context));
 }
 
 } // namespace tessera::nn

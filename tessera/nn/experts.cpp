@@ -21,10 +21,12 @@ tensor::Tensor Experts::forward(const tensor::Tensor& x, const ForwardContext& c
     return parallel.sum_columns(
         ops::grouped_linear(x, ops::GroupedInput::GATHER, weights, routing, options(compute_ff1_3)));
   };
-  const tensor::Tensor gate = into(w1);
-  const tensor::Tensor up = into(w3);
-  const tensor::Tensor hidden = ops::mul(gate, up, {.input_tensor_a_activation = activation});
-  const tensor::Tensor y = ops::grouped_linear(hidden, ops::GroupedInput::PLACES, w2, routing, options(compute_ff2));
+  const auto hidden = [&] {
+    const tensor::Tensor gate = into(w1);
+    const tensor::Tensor up = into(w3);
+    return ops::mul(gate, up, {.input_tensor_a_activation = activation});
+  };
+  const tensor::Tensor y = ops::grouped_linear(hidden(), ops::GroupedInput::PLACES, w2, routing, options(compute_ff2));
   return parallel.sum_rows(ops::moe_combine(y, routing, context.memory_config));
 }
 

@@ -24,6 +24,13 @@ std::int64_t cut(std::int64_t extent, std::int64_t ways, std::int64_t unit) {
   return round_up(div_up(extent, ways), unit);
 }
 
+void require_elements(const TensorSpec& spec, TensorMemoryLayout layout) {
+  base::require(spec.shape.rank() >= 1 && spec.shape.volume() > 0,
+                "[tensor] {} needs a shape of rank 1 or more without empty extents; received {}; leave an empty tensor "
+                "out",
+                to_string(layout), spec.shape);
+}
+
 void validate_strips(const TensorSpec& spec, std::string_view across, std::int64_t extent, std::int64_t shard,
                      std::string_view along, std::int64_t cut_extent, std::int64_t shards) {
   const MemoryConfig& place = spec.memory_config;
@@ -36,6 +43,20 @@ void validate_strips(const TensorSpec& spec, std::string_view across, std::int64
                 "cores, for {}; take a larger grid, or a shard {} of {} or more",
                 to_string(place.memory_layout), along, cut_extent, shards, cores, spec, along,
                 cut(cut_extent, cores, spec.layout == Layout::TILE ? kTileHeight : 1));
+}
+
+/// On the card a shard may be larger than its tensor. Where it is larger than any core's memory too, its bytes are no
+/// matter of what else is allocated, and may be more than can be counted.
+void require_room(const TensorSpec& spec, std::string_view bank, std::int64_t bank_bytes) {
+  const ShardSpec& shard = *spec.memory_config.shard_spec;
+  const std::int64_t height = spec.physical_height();
+  const std::int64_t width = spec.physical_width();
+  const bool within_tensor = shard.shard_height <= height && shard.shard_width <= width;
+  const std::int64_t most = bank_bytes * 8 / element_bits(spec.dtype);
+  base::require(within_tensor || shard.shard_height <= most / shard.shard_width,
+                "[tensor] a shard that is larger than its tensor must fit the {} bytes of {}; received {}x{} for {}; "
+                "{}x{} hold all of the tensor",
+                bank_bytes, bank, shard.shard_height, shard.shard_width, spec, height, width);
 }
 
 } // namespace
@@ -80,12 +101,14 @@ void validate(const TensorSpec& spec, const ArchSpec& arch) {
   if (!place.is_sharded()) return;
   const ShardSpec& shard = *place.shard_spec;
   if (place.buffer_type == BufferType::L1) {
+    require_room(spec, "a core's L1", arch.l1_bytes_per_core);
     base::require(shard.grid_rows <= arch.worker_rows && shard.grid_columns <= arch.worker_columns,
                   "[tensor] a grid within the {}x{} worker cores of {} is required; received {}x{} for {}; take a "
                   "smaller grid with larger shards",
                   arch.worker_rows, arch.worker_columns, arch.name, shard.grid_rows, shard.grid_columns, spec);
     return;
   }
+  require_room(spec, "a bank of DRAM", arch.dram_bytes_per_bank);
   base::require(place.memory_layout != TensorMemoryLayout::BLOCK_SHARDED,
                 "[tensor] DRAM takes HEIGHT_SHARDED and WIDTH_SHARDED; received {}; put blocks into L1", spec);
   base::require(shard.grid_rows == 1 && shard.grid_columns <= arch.dram_banks,
@@ -124,6 +147,10 @@ CoreGrid grid_for_width(std::int64_t tiles, const ArchSpec& arch) {
 MemoryConfig sharded_over(const TensorSpec& spec, TensorMemoryLayout layout, const CoreGrid& grid, BufferType type,
                           ShardOrientation orientation) {
   if (layout == TensorMemoryLayout::INTERLEAVED) return {.buffer_type = type};
+  require_elements(spec, layout);
+  base::require(grid.rows >= 1 && grid.columns >= 1,
+                "[tensor] {} needs a grid of one core or more; received {}x{} for {}; give both extents",
+                to_string(layout), grid.rows, grid.columns, spec.shape);
   const bool by_rows = orientation == ShardOrientation::ROW_MAJOR;
   const bool block = layout == TensorMemoryLayout::BLOCK_SHARDED;
   const std::int64_t unit = spec.layout == Layout::TILE ? kTileHeight : 1;
@@ -143,12 +170,14 @@ MemoryConfig sharded_over(const TensorSpec& spec, TensorMemoryLayout layout, con
 
 MemoryConfig sharded_over(const TensorSpec& spec, TensorMemoryLayout layout, const ArchSpec& arch, BufferType type) {
   if (type == BufferType::DRAM) return sharded_over(spec, layout, CoreGrid{1, arch.dram_banks}, type);
+  if (layout == TensorMemoryLayout::INTERLEAVED) return kL1Interleaved;
+  require_elements(spec, layout);
   const std::int64_t unit = spec.layout == Layout::TILE ? kTileHeight : 1;
   const std::int64_t rows = div_up(spec.physical_height(), unit);
   const std::int64_t columns = div_up(spec.physical_width(), unit);
   switch (layout) {
     case TensorMemoryLayout::INTERLEAVED:
-      return kL1Interleaved;
+      break;
     case TensorMemoryLayout::HEIGHT_SHARDED: {
       const std::int64_t matrices = spec.num_matrices();
       const bool one_each = 1 < matrices && matrices <= arch.worker_cores();

@@ -31,7 +31,8 @@ ShardCount shard_count(const TensorSpec& spec);
 /// BLOCK_SHARDED no more down and across than the grid has rows and columns. REQUIRES: a sharded spec with a ShardSpec.
 void validate_shards(const TensorSpec& spec);
 
-/// validate(spec), and that the grid is one of `arch`: worker cores in L1, in DRAM one row of banks, without blocks.
+/// validate(spec), and that the grid is one of `arch`: worker cores in L1, in DRAM one row of banks, without blocks. A
+/// shard that is larger than its tensor is not larger than a core's L1, or a bank of DRAM.
 void validate(const TensorSpec& spec, const ArchSpec& arch);
 
 /// What a tensor takes of `banks` banks of DRAM or cores' L1: its pages, dealt out one by one, or, since allocations
@@ -42,14 +43,15 @@ struct PagesInBanks {
 };
 PagesInBanks pages_in_banks(const TensorSpec& spec, std::int64_t banks);
 
-/// The smallest rectangle of full rows, or a part of one row, with so many cores.
+/// The smallest rectangle of full rows, or a part of one row, with so many cores. REQUIRES: 1 or more.
 CoreGrid grid_of_cores(std::int64_t cores, const ArchSpec& arch);
 /// The grid over which rows of so many tiles are cut in decode: of the numbers of cores that divide them without a rest
 /// the one nearest to 32, where half a grid reads DRAM as fast as a whole one (tt_transformers, find_grid). Where these
-/// are few, about 32 cores with a rest.
+/// are few, about 32 cores with a rest. REQUIRES: 1 tile or more.
 CoreGrid grid_for_width(std::int64_t tiles, const ArchSpec& arch);
 
-/// A tensor's place, cut as `layout` says over a grid: the smallest shards, of whole tiles in TILE layout.
+/// A tensor's place, cut as `layout` says over a grid: the smallest shards, of whole tiles in TILE layout. Throws
+/// InvalidArgument for shards of a tensor without elements, and for a grid without cores.
 MemoryConfig sharded_over(const TensorSpec& spec, TensorMemoryLayout layout, const CoreGrid& grid,
                           BufferType type = BufferType::L1, ShardOrientation orientation = ShardOrientation::ROW_MAJOR);
 /// The same over a grid that suits: HEIGHT_SHARDED one matrix for each core, where there are enough; WIDTH_SHARDED

@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "tessera/base/error.hpp"
+#include "tessera/bringup/l1_watch.hpp"
 
 namespace tessera::bringup {
 namespace {
@@ -13,7 +14,7 @@ namespace {
 using nn::HostTensor;
 
 /// Two blocks, one of two pieces, on host values; a fault can be planted in any of them.
-class FakeClassifier final : public nn::Classifier {
+class FakeClassifier : public nn::Classifier {
  public:
   explicit FakeClassifier(std::string faulty = "", float factor = 1.0F) : faulty_(std::move(faulty)), factor_(factor) {}
 
@@ -48,6 +49,20 @@ class FakeClassifier final : public nn::Classifier {
                                              {"block.second", "block.first", false},
                                              {"block", "pixel_values", true},
                                              {"classifier", "block", true}};
+};
+
+/// One of its modules has circular buffers that L1 is too small for.
+class LargeClassifier final : public FakeClassifier {
+ public:
+  HostTensor run_module(std::string_view name, const HostTensor& x, const HostTensor& items) override {
+    if (name != "block.first") return FakeClassifier::run_module(name, x, items);
+    device_->fill_l1(std::int64_t{1} << 30, {.name = "conv2d", .scope = "block.first"});
+    throw base::OutOfMemory("[conv2d] the circular buffers of a core must end below the tensors");
+  }
+  runtime::MeshDevice& device() { return *device_; }
+
+ private:
+  std::shared_ptr<runtime::MeshDevice> device_ = runtime::MeshDevice::open({.mode = runtime::RunMode::RECORD});
 };
 
 HostTensor pixels(std::int64_t images) {
@@ -106,6 +121,24 @@ TEST(VisionBringup, NamesTheFaultyModuleInItsStage) {
   FakeClassifier classifier("classifier", NAN);
   EXPECT_THAT(failing_rows(stage_of(bring_up(classifier), "full-model")), ElementsAre("logits"));
   EXPECT_THAT(failing_rows(stage_of(bring_up(classifier), "top-1-agreement")), ElementsAre("logits"));
+}
+
+TEST(VisionBringup, AModuleThatL1IsTooSmallForFailsAlone) {
+  LargeClassifier device;
+  FakeClassifier reference;
+  Progress silent;
+  const Report report =
+      run_classifier({.device = device, .reference = reference, .items = pixels(4), .devices = {&device.device()}},
+                     {.stages = {"operators"}}, silent);
+  const StageResult& stage = stage_of(report, "operators");
+  ASSERT_EQ(stage.rows.size(), 2U) << stage.message;
+  EXPECT_THAT(failing_rows(stage), testing::ElementsAre("block.first"));
+  const Row& large = stage.rows[0];
+  EXPECT_THAT(large.notes.at(0), testing::HasSubstr("[conv2d] the circular buffers"));
+  ASSERT_EQ(large.figures.size(), 1U);
+  EXPECT_EQ(large.figures[0].name, kL1Figure);
+  EXPECT_FALSE(large.figures[0].holds());
+  EXPECT_THAT(large.advice, testing::HasSubstr("L1 is too small"));
 }
 
 TEST(VisionBringup, LabelsAreHeldToTheReferencesAccuracy) {

@@ -239,6 +239,37 @@ TEST(Plan, MapsTheMemoryOfAClassifiersForwardPass) {
   EXPECT_GT(map.at("l1").at("circular_buffer_bytes").size(), 100U);
 }
 
+TEST(Plan, OfAClassifierThatDoesNotFitTellsWhatItWouldNeed) {
+  const TemporaryFolder folder;
+  const std::string picture = (folder.path() / "map.svg").string();
+  const std::vector<std::string> arguments{"plan",
+                                           kConfigs + "bert-base-uncased.json",
+                                           "--board",
+                                           "n150",
+                                           "--batch",
+                                           "400",
+                                           "--prompt-length",
+                                           "512",
+                                           "--memory-map",
+                                           picture};
+  const ProgramRun run = run_tessera(arguments);
+  EXPECT_EQ(run.exit_code, 1) << run.error;
+  EXPECT_THAT(run.output, HasSubstr("400 texts of 512 tokens on each of 1 chips"));
+  EXPECT_THAT(run.output, HasSubstr("It does not fit: ["));
+  EXPECT_THAT(run.output, HasSubstr("With room for it:\nPredicted"));
+  EXPECT_THAT(base::read_file(picture, 10 << 20), HasSubstr("</svg>"));
+
+  std::vector<std::string> as_json = arguments;
+  as_json.emplace_back("--json");
+  const auto report = nlohmann::json::parse(run_tessera(as_json).output);
+  EXPECT_EQ(report.at("fits"), false);
+  EXPECT_GT(report.at("bytes_per_chip").at("weights"), 100'000'000); // 109 M parameters
+  EXPECT_GT(report.at("peak_bytes"), report.at("bytes_per_chip").at("weights"));
+  EXPECT_EQ(report.at("capacity_bytes"), report.at("memory_map").at("dram").at("capacity_bytes"));
+  EXPECT_LT(report.at("capacity_bytes"), 13'000'000'000);
+  EXPECT_GT(report.at("forward").at("texts_per_s"), 0);
+}
+
 TEST(Plan, OfClassifiersTellsTheirMemoryAndSpeed) {
   for (const char* name : {"resnet-50", "vit-base"}) {
     const auto report = report_of(run_tessera({"plan", kConfigs + name + ".json", "--batch", "8", "--json"}));

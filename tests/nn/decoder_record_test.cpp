@@ -121,6 +121,56 @@ TEST(RecordMode, ScopesNameTheModules) {
                             Contains("layers.0/add"), Contains("lm_head/linear"), Not(Contains("/linear"))));
 }
 
+/// What L1 holds while ops of a kind run in a place.
+class L1Keeper : public runtime::QueueObserver {
+ public:
+  L1Keeper(std::string place, std::string op) : place_(std::move(place)), op_(std::move(op)) {}
+  void after(runtime::MeshDevice& device, const OpRecord& record, const runtime::ProgramRun&) override {
+    if (record.scope != place_ || record.name != op_) return;
+    held.emplace_back();
+    for (const auto& [address, allocation] : device.allocator(BufferType::L1).allocations())
+      held.back().push_back(allocation.label.name);
+  }
+  std::vector<std::vector<std::string>> held;
+
+ private:
+  std::string place_;
+  std::string op_;
+};
+
+/// The same for a decode step of two users.
+std::vector<std::vector<std::string>> held_in_decode(const DecoderConfig& config, const std::string& place,
+                                                     const std::string& op) {
+  const auto model = plan(config, "accuracy", 2);
+  L1Keeper keeper(place, op);
+  model->device().add_observer(keeper);
+  model->forward_decode({{1, 2}}, {{0, 0}});
+  model->device().synchronize();
+  model->device().remove_observer(keeper);
+  return keeper.held;
+}
+
+TEST(RecordMode, AnMlpRunsBesideItsInputAndTheResidualAlone) {
+  for (const DecoderConfig& config : {small_config(), capped_config()}) {
+    const auto held = held_in_decode(config, "layers.1.mlp", "linear");
+    ASSERT_EQ(held.size(), 3U);
+    for (const auto& names : held) {
+      EXPECT_THAT(names, Contains("layers.1.post_attention_norm.rms_norm"));
+      EXPECT_THAT(names, Not(Contains(testing::HasSubstr("input_norm"))));
+      EXPECT_THAT(names, Not(Contains(testing::HasSubstr("attention."))));
+      EXPECT_THAT(names, Not(Contains(testing::HasSubstr("attention_output_norm"))));
+    }
+    EXPECT_THAT(held.back(), testing::Contains("layers.1.mlp.linear").Times(1)); // w2's, without gate and up
+  }
+}
+
+TEST(RecordMode, ExpertsFreeGateAndUpBeforeTheLastProduct) {
+  const auto held = held_in_decode(experts_config(), "layers.1.mlp", "grouped_linear");
+  ASSERT_EQ(held.size(), 3U);
+  EXPECT_THAT(held[1], testing::Contains("layers.1.mlp.grouped_linear").Times(2));
+  EXPECT_THAT(held[2], testing::Contains("layers.1.mlp.grouped_linear").Times(1));
+}
+
 TEST(RecordMode, DecodeKeepsItsActivationsInL1AndPrefillInDram) {
   const auto model = plan(small_config(), "accuracy", 2);
   const auto places = [&](auto&& forward) {

@@ -9,6 +9,7 @@
 #include "tessera/ops/ccl/point_to_point.hpp"
 #include "tessera/ops/ccl/reduce_scatter.hpp"
 #include "tessera/ops/eltwise/binary.hpp"
+#include "tessera/spec/sharding.hpp"
 #include "tests/ops/ops_fixture.hpp"
 
 namespace tessera::ops {
@@ -463,6 +464,18 @@ TEST_F(CollectiveRecords, SayWhatWasAskedAndMoved) {
   const OpRecord send = record_of(*device, [&] { point_to_point(x, {0, 1}, {1, 2}); });
   EXPECT_EQ(attribute(send, "sender_coord"), AttributeValue(std::string("[0, 1]")));
   EXPECT_EQ(attribute(send, "receiver_coord"), AttributeValue(std::string("[1, 2]")));
+}
+
+TEST_F(CollectiveRecords, OutputsOfAnotherWidthKeepTheOrientation) {
+  const auto device = open(1, 2);
+  for (const ShardOrientation orientation : {ShardOrientation::ROW_MAJOR, ShardOrientation::COL_MAJOR}) {
+    const MemoryConfig place =
+        create_sharded_memory_config({1, 1, 32, 256}, {1, 8}, TensorMemoryLayout::WIDTH_SHARDED, orientation);
+    const Tensor x = Tensor::allocate(*device, {{1, 1, 32, 256}, DataType::BFLOAT16, Layout::TILE, place}, "x");
+    const MemoryConfig gathered = all_gather(x, 3, {}).memory_config();
+    EXPECT_EQ(gathered.shard_spec->cores(), 16); // of 512 columns, not of the input's 256
+    EXPECT_EQ(gathered.shard_spec->orientation, orientation);
+  }
 }
 
 TEST_F(CollectiveRecords, OneChipHasNothingToDo) {

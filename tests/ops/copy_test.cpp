@@ -67,6 +67,23 @@ TEST_F(CopyTest, NamesOfOneDirectionRefuseTheOther) {
   EXPECT_INVALID(interleaved_to_sharded(rows, of_three), "a multiple of L1's alignment, 16 bytes; received 12 bytes");
 }
 
+TEST_F(CopyTest, RowsOfShardsAreAlignedWhoeverChoosesThem) {
+  const auto rows_of = [&](std::int64_t width) {
+    return tensor::from_host(*device, tensor::rows_of(random_values({1, 1, 32, width}, 1)),
+                             {{1, 1, 32, width}, DataType::BFLOAT16, Layout::ROW_MAJOR, {}}, "rows");
+  };
+  const std::string in_25 = "16 bytes; received 8 bytes for BFLOAT16 [1, 1, 32, 100] ROW_MAJOR L1 WIDTH_SHARDED 32x4";
+  const Tensor rows = rows_of(100); // 25 cores suit the width, with 4 elements each
+  EXPECT_INVALID(interleaved_to_sharded(rows, kL1WidthSharded), in_25);
+  EXPECT_INVALID(to_memory_config(rows, kL1WidthSharded), in_25);
+  const Tensor whole = rows_of(64);
+  const Tensor sharded = to_memory_config(whole, kL1HeightSharded);
+  const MemoryConfig of_four{TensorMemoryLayout::WIDTH_SHARDED, BufferType::L1, ShardSpec{2, 8, 32, 4}};
+  EXPECT_INVALID(reshard(sharded, of_four), "[reshard] rows of a shard in ROW_MAJOR must be a multiple");
+  const MemoryConfig of_eight{TensorMemoryLayout::WIDTH_SHARDED, BufferType::L1, ShardSpec{1, 8, 32, 8}};
+  EXPECT_EQ(to_host(reshard(sharded, of_eight)).data, to_host(whole).data);
+}
+
 TEST_F(CopyTest, RefusesTensorsThatDiffer) {
   const Tensor x = upload(random_values({32, 32}, 1), DataType::BFLOAT16);
   EXPECT_INVALID(copy(x, upload(random_values({32, 64}, 1), DataType::BFLOAT16)), "[copy] input_b must have the shape");

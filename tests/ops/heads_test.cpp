@@ -135,6 +135,16 @@ TEST_F(HeadsTest, OfDecodeLieWhereTheCardPutsThem) {
   EXPECT_EQ(others.v.memory_config(), three_columns);
 }
 
+TEST_F(HeadsTest, OfDecodeTakeTheGridOfAShardSpecAndCutTheShardsThemselves) {
+  const Tensor fused = random({1, 1, 4, 44 * 32}, 1);
+  const MemoryConfig asked{TensorMemoryLayout::HEIGHT_SHARDED, BufferType::L1,
+                           ShardSpec{2, 3, 128, 96, ShardOrientation::COL_MAJOR}};
+  const QkvHeads heads =
+      nlp_create_qkv_heads_decode(fused, {.num_heads = 40, .num_kv_heads = 2, .memory_config = asked});
+  EXPECT_EQ(to_string(heads.q.memory_config()), "L1 HEIGHT_SHARDED 64x32 on 2x3 cores");
+  EXPECT_EQ(to_string(heads.k.memory_config()), "L1 HEIGHT_SHARDED 32x32 on 2x3 cores");
+}
+
 TEST_F(HeadsTest, OfDecodeRefuseOtherPlaces) {
   const Tensor fused = random({1, 1, 12, 6 * 32}, 1);
   const auto split = [&](const Tensor& input, const MemoryConfig& place) {

@@ -91,6 +91,19 @@ TEST(ValidateShards, WantsAGridThatTheChipHas) {
   EXPECT_NO_THROW(validate(sharded({1, 1, 32, 288}, kWidth, {1, 9, 32, 32}), board("p150").arch));
 }
 
+TEST(ValidateShards, TakesShardsThatAreLargerThanTheTensorButNotThanACore) {
+  constexpr std::int64_t kHuge = std::int64_t{1} << 58; // times 64 bytes: 0 in 64 bits
+  expect_fits(sharded({1, 1, 32, 32}, kHeight, {1, 8, 128, 32}));
+  expect_fits(sharded({1, 1, 32, 32}, kHeight, {1, 12, 128, 32}, BufferType::DRAM));
+  expect_refused(sharded({1, 1, 32, 32}, kHeight, {1, 8, kHuge, 32}),
+                 "must fit the 1499136 bytes of a core's L1; received 288230376151711744x32 for BFLOAT16");
+  expect_refused(sharded({1, 1, 32, 32}, kWidth, {1, 8, 32, kHuge}), "32x32 hold all of the tensor");
+  expect_refused(sharded({1, 1, 32, 32}, kBlock, {1, 8, kHuge, kHuge}), "a core's L1");
+  expect_refused(sharded({1, 1, 32, 32}, kHeight, {1, 12, kHuge, 32}, BufferType::DRAM), "a bank of DRAM");
+  // What a tensor needs is for the allocator to refuse, which knows what holds the rest.
+  expect_fits(sharded({1, 1, 32768, 1024}, kHeight, {1, 1, 32768, 1024}));
+}
+
 TEST(ValidateShards, RefusesEmptyGridsAndShards) {
   expect_refused(sharded({1, 1, 32, 32}, kWidth, {0, 8, 32, 32}), "a grid of one core or more");
   expect_refused(sharded({1, 1, 32, 32}, kWidth, {1, 1, 32, 0}), "a shard of one element or more");
@@ -152,6 +165,29 @@ TEST(CreateShardedMemoryConfig, CutsAShapeOverAGrid) {
             (MemoryConfig{kHeight, BufferType::L1, ShardSpec{2, 8, 32, 256}}));
   EXPECT_EQ(create_sharded_memory_config({1, 1, 320, 256}, {2, 4}, kBlock, ShardOrientation::COL_MAJOR),
             (MemoryConfig{kBlock, BufferType::L1, ShardSpec{2, 4, 96, 128, ShardOrientation::COL_MAJOR}}));
+}
+
+TEST(CreateShardedMemoryConfig, RefusesAGridWithoutCores) {
+  for (const TensorMemoryLayout layout : {kHeight, kWidth, kBlock}) {
+    EXPECT_THAT(
+        [&] {
+          create_sharded_memory_config({1, 1, 32, 2048}, {.rows = 0, .columns = 8}, layout);
+        },
+        ThrowsMessage<base::InvalidArgument>(HasSubstr("needs a grid of one core or more; received 0x8")));
+    EXPECT_THROW(create_sharded_memory_config({1, 1, 32, 2048}, {.rows = 4, .columns = -1}, layout),
+                 base::InvalidArgument);
+  }
+}
+
+TEST(ShardedOver, RefusesTensorsWithoutElements) {
+  for (const TensorMemoryLayout layout : {kHeight, kWidth, kBlock}) {
+    for (const Shape& shape : {Shape{1, 1, 0, 64}, Shape{1, 0, 32, 64}, Shape{1, 1, 32, 0}, Shape{}}) {
+      EXPECT_THAT(
+          [&] { sharded_over(TensorSpec{shape}, layout, board("n150").arch); },
+          ThrowsMessage<base::InvalidArgument>(HasSubstr("without empty extents; received " + to_string(shape))));
+      EXPECT_THROW(create_sharded_memory_config(shape, {1, 8}, layout), base::InvalidArgument);
+    }
+  }
 }
 
 TEST(MemoryConfig, PrintsItsOrientation) {

@@ -1,6 +1,5 @@
 #include <algorithm>
 
-#include "tessera/base/error.hpp"
 #include "tessera/bringup/advice.hpp"
 #include "tessera/bringup/judge.hpp"
 #include "tessera/bringup/l1_watch.hpp"
@@ -16,15 +15,10 @@ Row judge_module(const StageContext& context, const std::string& module, const M
   const nn::CausalLMInfo& model = context.device().info();
   const std::int64_t users = std::min(expected.input.shape[0], model.max_users);
   const std::int64_t positions = std::min(expected.input.shape[1], model.context);
-  Row row;
-  const L1Watch l1(context.inputs().devices);
-  try {
+  Row row = judge_on_device(module, context.inputs().devices, [&] {
     const HostTensor actual = context.device().run_module(module, corner(expected.input, users, positions), phase);
-    row = judge_tensor(module, corner(expected.expected, users, positions), actual, context.limits().pcc_of(module));
-  } catch (const base::Error& error) {
-    row = {.module = module, .passed = false, .notes = {error.what()}};
-  }
-  l1.judge(row);
+    return judge_tensor(module, corner(expected.expected, users, positions), actual, context.limits().pcc_of(module));
+  });
   row.advice = advice_for(row, context.options().precision);
   return row;
 }

@@ -57,9 +57,12 @@ Tensor Collective::allocate(const Shape& shape) const {
   const bool new_width = own.buffer_type == BufferType::L1 && own.memory_layout == TensorMemoryLayout::WIDTH_SHARDED &&
                          shape[-1] != input_.shape()[-1];
   // The width of another tensor on each chip: over the cores that such tensors lie on, not over those of the input.
-  spec = new_width && !options_.memory_config
-             ? placed(spec, input_, sharded_over(spec, own.memory_layout, input_.device().board().arch))
-             : placed(spec, input_, options_.memory_config);
+  if (new_width && !options_.memory_config) {
+    spec.memory_config = sharded_over(spec, own.memory_layout, input_.device().board().arch);
+    spec.memory_config.shard_spec->orientation = own.shard_spec->orientation;
+  } else {
+    spec = placed(spec, input_, options_.memory_config);
+  }
   const runtime::MemoryKindScope kind(input_.device(), runtime::MemoryKind::COLLECTIVES);
   return Tensor::allocate(input_.device(), spec, op_);
 }

@@ -24,8 +24,20 @@ void launch_copy(std::string_view name, const Tensor& from, const Tensor& to) {
          {{"output", to}}, [] { return OpDetails{.decomposition = movement()}; });
 }
 
+/// Cores read and write each other's rows, which start at multiples of the alignment.
+void require_aligned_rows(std::string_view op, const TensorSpec& spec, std::int64_t alignment) {
+  if (spec.layout == Layout::TILE || !spec.memory_config.is_sharded()) return;
+  const std::int64_t row_bytes = spec.memory_config.shard_spec->shard_width * element_bits(spec.dtype) / 8;
+  base::require(row_bytes % alignment == 0,
+                "[{}] rows of a shard in ROW_MAJOR must be a multiple of L1's alignment, {} bytes; received {} bytes "
+                "for {}; give a ShardSpec of another width, pad the tensor, or leave it interleaved",
+                op, alignment, row_bytes, spec);
+}
+
 Tensor moved(std::string_view name, const Tensor& tensor, const MemoryConfig& memory_config) {
-  Tensor output = Tensor::allocate(tensor.device(), placed(tensor.spec(), tensor, memory_config), name);
+  const TensorSpec spec = placed(tensor.spec(), tensor, memory_config);
+  require_aligned_rows(name, spec, tensor.device().board().arch.l1_alignment_bytes);
+  Tensor output = Tensor::allocate(tensor.device(), spec, name);
   launch_copy(name, tensor, output);
   return output;
 }
@@ -58,13 +70,6 @@ Tensor interleaved_to_sharded(const Tensor& input_tensor, const MemoryConfig& me
   require_sharded(kName, "input_tensor", input_tensor, false);
   base::require(memory_config.is_sharded(), "[{}] a sharded memory_config is required; received {}", kName,
                 memory_config);
-  const std::int64_t alignment = input_tensor.device().board().arch.l1_alignment_bytes;
-  const std::int64_t row_bytes =
-      memory_config.shard_spec ? memory_config.shard_spec->shard_width * element_bits(input_tensor.dtype()) / 8 : 0;
-  base::require(input_tensor.layout() == Layout::TILE || row_bytes % alignment == 0,
-                "[{}] rows of a shard in ROW_MAJOR must be a multiple of L1's alignment, {} bytes; received {} bytes "
-                "for {} into {}",
-                kName, alignment, row_bytes, input_tensor.spec(), memory_config);
   return moved(kName, input_tensor, memory_config);
 }
 

@@ -84,7 +84,8 @@ void require_users_on_cores(std::string_view name, const Tensor& input, const Me
                 name, users, output, cores);
 }
 
-/// One matrix of `spec` on each core of the grid asked for, or of the first cores.
+/// One matrix of `spec` on each core of the grid asked for, or of the first cores. As TT-NN's op it takes the grid of a
+/// ShardSpec alone: one is given for q, k and v, whose heads may fill different numbers of tiles.
 TensorSpec on_users_cores(TensorSpec spec, const MemoryConfig& asked, const ArchSpec& arch) {
   const std::int64_t users = spec.num_matrices();
   const CoreGrid grid = asked.shard_spec ? CoreGrid{asked.shard_spec->grid_rows, asked.shard_spec->grid_columns}

@@ -21,7 +21,8 @@ struct CreateHeadsOptions {
 QkvHeads nlp_create_qkv_heads(const Tensor& input_tensor, const CreateHeadsOptions& options);
 /// The same in decode, a user on each row: [1, 1, B, (Hq + 2 Hkv) D] -> q [1, B, Hq, D], k and v [1, B, Hkv, D].
 /// As in TT-NN the input is interleaved or WIDTH_SHARDED, and each user's heads lie on a core: memory_config is
-/// HEIGHT_SHARDED, with a grid of B cores or more or without a ShardSpec.
+/// HEIGHT_SHARDED, with a grid of B cores or more or without a ShardSpec. Of a ShardSpec only the grid counts:
+/// the shards of q and those of k and v may differ in height.
 QkvHeads nlp_create_qkv_heads_decode(const Tensor& input_tensor, const CreateHeadsOptions& options);
 
 /// Joins heads: [B, H, S, D] -> [1, 1, B S, H D].
