@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <vector>
 
-#include "apps/cli/without_limits.hpp"
 #include "tessera/base/error.hpp"
 #include "tessera/models/classifier.hpp"
 #include "tessera/nn/classifier/text_rows.hpp"
@@ -14,10 +13,12 @@
 namespace tessera::cli {
 namespace {
 
-/// Loads and runs the model on a recording device of this board. Throws OutOfMemory when the board is too small.
-ClassifierPlan record(const BoardSpec& board, const checkpoint::Checkpoint& checkpoint,
+/// Loads and runs the model on a recording device of this board. Throws OutOfMemory when the board is too small, unless
+/// memory is unlimited.
+ClassifierPlan record(const BoardSpec& board, bool unlimited_memory, const checkpoint::Checkpoint& checkpoint,
                       const ClassifierPlanRequest& request) {
-  const auto device = runtime::MeshDevice::open({.board = board, .mode = runtime::RunMode::RECORD, .threads = 1});
+  const auto device = runtime::MeshDevice::open(
+      {.board = board, .mode = runtime::RunMode::RECORD, .unlimited_memory = unlimited_memory, .threads = 1});
   const auto model = models::load_classifier(device, checkpoint, {.precision = request.precision});
   const nn::ClassifierInfo& info = model->info();
   const bool images = info.input == nn::ClassifierInput::IMAGES;
@@ -62,18 +63,11 @@ ClassifierPlan plan_classifier(const BoardSpec& board, const checkpoint::Checkpo
   base::require(1 <= request.items && request.items <= 1024,
                 "[plan] --batch must be 1 to 1024 images or texts; received {}", request.items);
   try {
-    return record(board, checkpoint, request);
+    return record(board, false, checkpoint, request);
   } catch (const base::OutOfMemory& error) {
-    ClassifierPlan plan = record(without_limits(board), checkpoint, request);
+    ClassifierPlan plan = record(board, true, checkpoint, request);
     plan.fits = false;
     plan.explanation = error.what();
-    const auto limits = runtime::MeshDevice::open({.board = board, .mode = runtime::RunMode::RECORD, .threads = 1});
-    plan.dram.capacity = limits->allocator(BufferType::DRAM).capacity_bytes();
-    plan.l1.capacity = limits->allocator(BufferType::L1).capacity_bytes();
-    if (plan.map) {
-      plan.map->dram.capacity = plan.dram.capacity;
-      plan.map->l1.capacity = plan.l1.capacity;
-    }
     return plan;
   }
 }
