@@ -56,7 +56,7 @@ class LargeClassifier final : public FakeClassifier {
  public:
   HostTensor run_module(std::string_view name, const HostTensor& x, const HostTensor& items) override {
     if (name != "block.first") return FakeClassifier::run_module(name, x, items);
-    device_->fill_l1(std::int64_t{1} << 30, {.name = "conv2d", .scope = "block.first"});
+    device_->note_l1({std::int64_t{1} << 30, 0, {}}, {.name = "conv2d", .scope = "block.first"});
     throw base::OutOfMemory("[conv2d] the circular buffers of a core must end below the tensors");
   }
   runtime::MeshDevice& device() { return *device_; }
