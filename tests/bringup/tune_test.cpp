@@ -162,6 +162,76 @@ TEST(Tune, RefusesLimitsThatAreNoNumbers) {
   EXPECT_THROW(tune(model.problem(groups), {.trials = -1}), base::InvalidArgument);
 }
 
+/// A card on which a precision fits up to so many bytes.
+TuneProblem limited(TuneProblem problem, double most, bool in_cost) {
+  auto& cost = problem.cost;
+  auto& accuracy = problem.accuracy;
+  const auto require_fit = [most](const nlohmann::json& file) {
+    base::require<base::OutOfMemory>(Imagined::bytes(file) <= most, "[allocate] {} must fit", file.dump());
+  };
+  if (in_cost) {
+    cost = [require_fit, cost](const nlohmann::json& file) {
+      require_fit(file);
+      return cost(file);
+    };
+  } else {
+    accuracy = [require_fit, accuracy](const nlohmann::json& file, TextPart part) {
+      require_fit(file);
+      return accuracy(file, part);
+    };
+  }
+  return problem;
+}
+
+TEST(Tune, LeavesOutWhatDoesNotFit) {
+  const PrecisionSpace groups = space();
+  const double base = Imagined::bytes({{"base", "accuracy"}});
+  for (const bool in_cost : {true, false}) {
+    Imagined model;
+    // Room for one of the small matrices in bf16, but for no two.
+    const TuneResult result = tune(limited(model.problem(groups), base + 2500, in_cost), {});
+    ASSERT_TRUE(result.chosen.has_value());
+    EXPECT_LT(result.points[*result.chosen].cost.weight_bytes, base);
+    EXPECT_GE(result.points[*result.chosen].accuracy.top1, result.points.front().accuracy.top1);
+    for (const TunePoint& point : result.points) EXPECT_LE(point.cost.weight_bytes, base + 2500) << point.name;
+    ASSERT_FALSE(result.too_large.empty());
+    EXPECT_EQ(result.too_large.front().name, "bf16");
+    EXPECT_THAT(tune_table(result), HasSubstr("does not fit, not measured: bf16, layers.0.wqkv in BFLOAT16 hifi4, "));
+    EXPECT_THAT(tune_json(result).at("too_large").at(0).at("reason"), HasSubstr("must fit"));
+
+    Imagined again;
+    const TuneResult accurate =
+        tune(limited(again.problem(groups), base, in_cost), {.limits = {.max_weight_bytes = base}});
+    EXPECT_EQ(accurate.points[accurate.chosen.value()].file.at("activation"), "f32");
+
+    Imagined third;
+    EXPECT_THROW(tune(limited(third.problem(groups), base - 1, in_cost), {}), base::OutOfMemory);
+  }
+}
+
+TEST(Tune, NeverTakesLogitsThatAreNoNumbers) {
+  const PrecisionSpace groups = space();
+  const auto broken = [&](const std::function<bool(const nlohmann::json&)>& is_broken, const TuneLimits& limits) {
+    Imagined model;
+    TuneProblem problem = model.problem(groups);
+    problem.accuracy = [&, imagine = problem.accuracy](const nlohmann::json& file, TextPart part) {
+      TuneAccuracy accuracy = imagine(file, part);
+      if (is_broken(file)) accuracy.kl_divergence = std::nan("");
+      return accuracy;
+    };
+    return tune(problem, {.limits = limits});
+  };
+  const auto has_bfp4 = [](const nlohmann::json& file) { return file.dump().find("bfp4") != std::string::npos; };
+  const TuneLimits all[] = {{}, {.min_top1 = 0.5}, {.max_weight_bytes = Imagined::bytes({{"base", "performance"}})}};
+  for (const TuneLimits& limits : all) {
+    const TuneResult result = broken(has_bfp4, limits);
+    ASSERT_TRUE(result.chosen.has_value());
+    EXPECT_FALSE(has_bfp4(result.points[*result.chosen].file));
+    EXPECT_THAT(tune_table(result), Not(HasSubstr("nan")));
+  }
+  EXPECT_THROW(broken([](const nlohmann::json&) { return true; }, {}), base::InvalidArgument);
+}
+
 TEST(Tune, DrawsAndPrintsTheFront) {
   const PrecisionSpace groups = space();
   Imagined model;

@@ -137,6 +137,7 @@ class Workshop {
 
   bringup::TuneAccuracy accuracy(const nlohmann::json& file, TextPart part) {
     if (const auto known = state_.find(file, part)) return *known;
+    require_fit(file);
     const auto start = std::chrono::steady_clock::now();
     const bringup::TuneAccuracy measured = measure(file, part);
     state_.add(file, part, measured);
@@ -186,6 +187,14 @@ class Workshop {
   std::string write_candidate(const nlohmann::json& file) const {
     base::write_file_atomically(candidate_, file.dump());
     return candidate_.string();
+  }
+
+  /// Before weights are read. Throws OutOfMemory.
+  void require_fit(const nlohmann::json& file) const {
+    const MemoryPlan plan = plan_memory(
+        board_, parallelism_, checkpoint_,
+        {.precision = write_candidate(file), .users = kSideBySide, .context = longest(), .prompt_length = 1});
+    if (!plan.fits) throw base::OutOfMemory(plan.explanation);
   }
 
   bringup::TuneAccuracy measure(const nlohmann::json& file, TextPart part) {
