@@ -46,5 +46,14 @@ TEST(Bisect, SendsClassifiersToBringup) {
   EXPECT_THAT(run.error, HasSubstr("bringup"));
 }
 
+TEST(Bisect, RefusesAReferenceThatIsNotFinite) {
+  const TinyFolder folder = folder_with_nan();
+  const ProgramRun run = run_tessera({"bisect", folder.path()});
+  if (run.exit_code == kUnsupported) GTEST_SKIP() << "built without libtorch";
+  EXPECT_EQ(run.exit_code, 2);
+  EXPECT_THAT(run.error, HasSubstr("finite logits of the reference are required"));
+  EXPECT_THAT(run.error, HasSubstr("--stages baseline"));
+}
+
 } // namespace
 } // namespace tessera::test

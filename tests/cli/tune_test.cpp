@@ -86,5 +86,14 @@ TEST_F(Tune, ReachesNothingBeyondTheModel) {
   EXPECT_FALSE(std::filesystem::exists(folder_.file("tuned.json")));
 }
 
+TEST_F(Tune, RefusesAReferenceThatIsNotFinite) {
+  const TinyFolder folder = folder_with_nan();
+  const ProgramRun run = run_tessera(arguments(kSmall, folder.path()));
+  if (run.exit_code == kUnsupported) GTEST_SKIP() << "built without libtorch";
+  EXPECT_EQ(run.exit_code, 2);
+  EXPECT_THAT(run.error, HasSubstr("finite logits of the reference are required"));
+  EXPECT_THAT(run.error, HasSubstr("--stages baseline"));
+}
+
 } // namespace
 } // namespace tessera::test

@@ -137,6 +137,7 @@ class Workshop {
 
   bringup::TuneAccuracy accuracy(const nlohmann::json& file, TextPart part) {
     if (const auto known = state_.find(file, part)) return *known;
+    if (measured_ == 0) require_finite_reference();
     require_fit(file);
     const auto start = std::chrono::steady_clock::now();
     const bringup::TuneAccuracy measured = measure(file, part);
@@ -187,6 +188,15 @@ class Workshop {
   std::string write_candidate(const nlohmann::json& file) const {
     base::write_file_atomically(candidate_, file.dump());
     return candidate_.string();
+  }
+
+  void require_finite_reference() {
+    for (const auto* part : {&text_.judged, &text_.calibration}) {
+      for (const Ids& ids : *part) {
+        InterruptGuard::check();
+        bringup::require_finite_logits(reference_.sequence(ids)->logits, "tune");
+      }
+    }
   }
 
   /// Before weights are read. Throws OutOfMemory.

@@ -44,6 +44,7 @@ nlohmann::json write_reference_tokens(const Handoff& handoff, const fs::path& pa
   base::require(output != nullptr && output->logits.shape[0] == length,
                 "[export] the reference must know the logits of all of the text; {} does not",
                 handoff.reference.description());
+  require_finite_logits(output->logits, "export");
   base::require(output->logits.shape[1] >= static_cast<std::int64_t>(kTop),
                 "[export] a vocabulary of 5 or more is required; received {}", output->logits.shape[1]);
   std::vector<std::int64_t> top5;
