@@ -30,8 +30,8 @@ struct Handoff {
 /// Decode steps of a module's file.
 inline constexpr std::int64_t kDecodeSteps = 10;
 
-/// Whether something may be put in the place of `folder`: it is absent, empty or an export. Throws InvalidArgument
-/// otherwise.
+/// Whether something may be put in the place of `folder`: it is absent, empty or an export with nothing beside what its
+/// export.json lists, and not the current folder. Throws InvalidArgument otherwise.
 void check_export_folder(const std::filesystem::path& folder);
 
 /// Writes decoder_config.json, MODEL.refpt, modules/NAME.safetensors, README.md and export.json, which lists them. The
