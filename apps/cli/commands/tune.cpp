@@ -18,6 +18,7 @@
 #include "apps/cli/json_output.hpp"
 #include "apps/cli/memory_plan.hpp"
 #include "apps/cli/model_options.hpp"
+#include "apps/cli/op_watch.hpp"
 #include "apps/cli/progress.hpp"
 #include "apps/cli/standard_streams.hpp"
 #include "tessera/base/error.hpp"
@@ -217,6 +218,7 @@ class Workshop {
                                             .scheme = parallelism_.scheme,
                                             .progress = check},
                                            parallelism_);
+    for (std::int64_t copy = 0; copy < model->count(); ++copy) OpWatch::attach(model->copy(copy).device());
     // By decode, which reads the KV cache in its format.
     const bringup::TeacherForcing forced = bringup::teacher_force(
         *model, reference_, part == TextPart::JUDGED ? text_.judged : text_.calibration, {.progress = check});
