@@ -113,8 +113,22 @@ TEST(Tune, KeepsToLimitsThatTheUserSets) {
   const TuneResult by_kl = tune(again.problem(groups), {.limits = {.max_kl = 1e-3}});
   EXPECT_LE(by_kl.points[by_kl.chosen.value()].accuracy.kl_divergence, 1e-3);
   Imagined third;
-  const TuneResult both = tune(third.problem(groups), {.limits = {.min_top1 = 0.98, .max_weight_bytes = 10.0}});
+  const double fewest = Imagined::bytes({{"base", "bfp4"}});
+  const TuneResult both = tune(third.problem(groups), {.limits = {.min_top1 = 0.98, .max_weight_bytes = fewest}});
   EXPECT_FALSE(both.chosen.has_value());
+}
+
+TEST(Tune, SaysTheFewestBytesBeforeItMeasures) {
+  const PrecisionSpace groups = space();
+  Imagined model;
+  try {
+    tune(model.problem(groups), {.limits = {.max_weight_bytes = 10.0}});
+    ADD_FAILURE();
+  } catch (const base::InvalidArgument& error) {
+    EXPECT_THAT(error.what(),
+                HasSubstr(fmt::format("{:.0f} bytes of weights or more", Imagined::bytes({{"base", "bfp4"}}))));
+  }
+  EXPECT_TRUE(model.measured.empty());
 }
 
 TEST(Tune, SaysWhenNothingIsAccurateEnough) {
@@ -286,9 +300,22 @@ TEST(TuneState, BeginsAnewAfterDamage) {
   ASSERT_TRUE(again.find({{"base", "bf16"}}, TextPart::JUDGED).has_value());
   EXPECT_EQ(again.find({{"base", "bf16"}}, TextPart::JUDGED)->kl_divergence, INFINITY);
   EXPECT_FALSE(again.find({{"base", "bf16"}}, TextPart::CALIBRATION).has_value());
-  for (const auto& entry : std::filesystem::directory_iterator(folder.path()))
-    base::write_file_atomically(entry.path(), "{\"identity\": ");
-  EXPECT_EQ(TuneState(folder.path(), "model").size(), 0U);
+  for (const char* damaged :
+       {"{\"identity\": ", R"({"identity": 5, "measurements": {}})", R"({"identity": "model", "measurements": 5})"}) {
+    for (const auto& entry : std::filesystem::directory_iterator(folder.path()))
+      base::write_file_atomically(entry.path(), damaged);
+    EXPECT_EQ(TuneState(folder.path(), "model").size(), 0U) << damaged;
+  }
+}
+
+TEST(TuneState, KeepsWhatSearchesSideBySideMeasure) {
+  const test::TemporaryFolder folder;
+  TuneState first(folder.path(), "model");
+  TuneState second(folder.path(), "model");
+  first.add({{"base", "bf16"}}, TextPart::JUDGED, {.top1 = 0.5, .positions = 3});
+  second.add({{"base", "bfp8"}}, TextPart::JUDGED, {.top1 = 0.4, .positions = 3});
+  first.add({{"base", "bfp4"}}, TextPart::JUDGED, {.top1 = 0.3, .positions = 3});
+  EXPECT_EQ(TuneState(folder.path(), "model").size(), 3U);
 }
 
 TEST(PrecisionSpace, WritesWhatPrecisionReads) {

@@ -1,7 +1,6 @@
 #include "tessera/bringup/tune/tuner.hpp"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <limits>
 #include <map>
@@ -13,7 +12,6 @@
 namespace tessera::bringup {
 namespace {
 
-constexpr std::array kPresets = {"bf16", "accuracy", "performance", "bfp8", "bfp4"};
 constexpr int kAttempts = 64;      // exchanges that are thought of for each that is measured
 constexpr double kOptimism = 1.05; // of what is expected to miss a limit by less than this, some keeps to it
 
@@ -23,13 +21,14 @@ class Search {
       : problem_(problem), options_(options), random_(options.seed) {}
 
   TuneResult run() {
+    require_reachable_bytes();
     base_ = measure_fitting(file_of(problem_.space.base_assignment()), problem_.space.base());
     base::require(options_.objective == TuneObjective::WEIGHT_BYTES || points_[base_].cost.decode_ns > 0,
                   "[tune] the objective tokens-per-s needs a board whose architecture has been measured; take "
                   "weight-bytes");
     require_finite(points_[base_].accuracy);
-    for (const char* preset : kPresets) {
-      if (preset != problem_.space.base()) measure({{"base", preset}}, preset);
+    for (const std::string_view preset : kTunePresets) {
+      if (preset != problem_.space.base()) measure({{"base", preset}}, std::string(preset));
     }
     const EffectTable effects(measure_effects());
     const std::vector<Assignment> path = fitting(effects.path());
@@ -50,6 +49,26 @@ class Search {
   void advance(const std::string& what) {
     ++done_;
     if (options_.progress) options_.progress(done_, std::max(total_, done_), what);
+  }
+
+  /// Bytes are known without a measurement: the fewest are a preset's, or those of each knob's last choice.
+  void require_reachable_bytes() const {
+    if (!options_.limits.max_weight_bytes) return;
+    Assignment smallest;
+    for (const PrecisionKnob& knob : problem_.space.knobs()) smallest.push_back(knob.choices.size() - 1);
+    double fewest = std::numeric_limits<double>::infinity();
+    const auto consider = [&](const nlohmann::json& file) {
+      try {
+        fewest = std::min(fewest, problem_.cost(file).weight_bytes);
+      } catch (const base::OutOfMemory&) { // no answer then
+      }
+    };
+    consider(file_of(smallest));
+    for (const std::string_view preset : kTunePresets) consider({{"base", preset}});
+    base::require(!std::isfinite(fewest) || fewest <= *options_.limits.max_weight_bytes,
+                  "[tune] a token needs {:.0f} bytes of weights or more, by what may change here; received a limit of "
+                  "{:.0f}; allow that many, or more --groups",
+                  fewest, *options_.limits.max_weight_bytes);
   }
 
   /// The divergence of logits that are no numbers is infinite.

@@ -1,14 +1,19 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "tessera/bringup/tune/precision_space.hpp"
 
 namespace tessera::bringup {
+
+/// The presets that every search measures.
+inline constexpr std::array<std::string_view, 5> kTunePresets = {"bf16", "bfp8", "bfp4", "accuracy", "performance"};
 
 /// How well a precision keeps to the reference on one part of the text.
 struct TuneAccuracy {
@@ -103,8 +108,8 @@ struct TuneResult {
 /// searched by bisection and the result improved by exchanges, each measured on the judged part before it counts. The
 /// same problem, options and measurements give the same result.
 ///
-/// Throws InvalidArgument for limits that are no numbers, for the objective TOKENS_PER_S without predictions and for a
-/// base whose logits are no numbers; OutOfMemory when the base does not fit.
+/// Throws InvalidArgument for limits that are no numbers, for fewer weight bytes than the space has, for the objective
+/// TOKENS_PER_S without predictions and for a base whose logits are no numbers; OutOfMemory when the base does not fit.
 TuneResult tune(const TuneProblem& problem, const TuneOptions& options);
 
 } // namespace tessera::bringup
