@@ -252,8 +252,8 @@ TEST(Tune, DrawsAndPrintsTheFront) {
   const TuneResult result = tune(model.problem(groups), {});
   EXPECT_THAT(tune_table(result), HasSubstr("<- chosen"));
   EXPECT_THAT(tune_table(result), HasSubstr("performance"));
-  const std::string svg = tune_svg(result, "a <title>");
-  EXPECT_THAT(svg, HasSubstr("a &lt;title&gt;"));
+  const std::string svg = tune_svg(result, "a <title> \xff");
+  EXPECT_THAT(svg, HasSubstr("a &lt;title&gt; \xEF\xBF\xBD")); // no UTF-8: U+FFFD
   EXPECT_THAT(svg, HasSubstr("predicted for the card"));
   EXPECT_THAT(svg, Not(HasSubstr("nan")));
   EXPECT_THAT(svg, Not(HasSubstr("inf")));

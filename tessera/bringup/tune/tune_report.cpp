@@ -6,8 +6,12 @@
 #include <cmath>
 #include <vector>
 
+#include "tessera/bringup/report_page/html.hpp"
+
 namespace tessera::bringup {
 namespace {
+
+using report_page::escaped;
 
 constexpr std::size_t kSensitivitiesShown = 10;
 constexpr std::size_t kTooLargeShown = 8;
@@ -96,12 +100,6 @@ constexpr std::string_view kStyle = R"(
   .faint { fill: var(--faint); } .front { fill: none; stroke: var(--line); stroke-width: 1.5; }
   .point { fill: var(--line); } .other { fill: var(--faint); } .chosen { fill: none; stroke: var(--mark); stroke-width: 3; }
 )";
-
-std::string escaped(std::string_view text) {
-  std::string safe;
-  for (const char c : text) safe += c == '&' ? "&amp;" : c == '<' ? "&lt;" : c == '>' ? "&gt;" : std::string(1, c);
-  return safe;
-}
 
 struct Range {
   double low = 0;
