@@ -20,18 +20,21 @@ namespace {
 /// A process runs one command, whose devices' queues may still hold the observer when the command's own objects are
 /// gone.
 struct State {
-  std::string folder; ///< "": not wanted
+  std::vector<const CLI::Option*> options; ///< of all commands
+  std::string folder;                      ///< "": the default one
   std::string default_folder = ".";
   double strictness = 1.0;
   std::unique_ptr<bringup::OpComparison> comparison;
+
+  bool wanted() const {
+    return std::ranges::any_of(options, [](const CLI::Option* option) { return option->count() > 0; });
+  }
 };
 
 State& state() {
   static State own;
   return own;
 }
-
-constexpr const char* kDefaultFolder = "default";
 
 void print_kinds(const bringup::OpComparison& comparison) {
   std::vector<const std::pair<const std::string, bringup::OpComparison::Kind>*> kinds;
@@ -72,10 +75,13 @@ void print_first_below(const bringup::OpComparison& comparison) {
 } // namespace
 
 void OpWatch::add_options(CLI::App& app) {
-  app.add_flag("--compare-ops{" + std::string(kDefaultFolder) + "}", state().folder,
-               "After each op compute the reference's op on the same inputs; the first one below its threshold is "
-               "named and saved for replay-op, in the current folder (bringup: in --report) or --compare-ops=DIR")
-      ->type_name("[=DIR]");
+  // Without "=DIR" the value is empty, which no folder's name is.
+  CLI::Option* const option =
+      app.add_flag("--compare-ops{}", state().folder,
+                   "After each op compute the reference's op on the same inputs; the first one below its threshold is "
+                   "named and saved for replay-op, in the current folder (bringup: in --report) or --compare-ops=DIR")
+          ->type_name("[=DIR]");
+  state().options.push_back(option);
   app.add_option("--compare-ops-strictness", state().strictness,
                  "Thresholds of --compare-ops are divided by this; above 1: to save an op that is well")
       ->type_name("FACTOR");
@@ -87,22 +93,23 @@ void OpWatch::set_default_folder(const std::filesystem::path& folder) {
 
 void OpWatch::attach(runtime::MeshDevice& device) {
   State& own = state();
-  if (own.folder.empty()) return;
+  if (!own.wanted()) return;
   base::require<base::Unsupported>(!Ranks::several(),
                                    "[compare-ops] one process that runs all chips is required; received {} ranks; "
                                    "start it without mpirun",
                                    device.ranks());
   if (own.comparison == nullptr) {
-    const std::string folder = own.folder == kDefaultFolder ? own.default_folder : own.folder;
+    const std::string folder = own.folder.empty() ? own.default_folder : own.folder;
     own.comparison = std::make_unique<bringup::OpComparison>(
         bringup::OpComparisonOptions{.folder = folder, .keep_rows = false, .strictness = own.strictness});
   }
+  device.remove_observer(*own.comparison); // where it watches already
   device.add_observer(*own.comparison);
 }
 
 int OpWatch::finish(int exit_code) {
   if (state().comparison == nullptr) {
-    if (!state().folder.empty()) write_note("compare-ops: no model ran on a device");
+    if (state().wanted()) write_note("compare-ops: no model ran on a device");
     return exit_code;
   }
   const bringup::OpComparison& comparison = *state().comparison;

@@ -15,7 +15,8 @@ class OpWatch {
   static void add_options(CLI::App& app);
   /// Where an op is saved unless the option says.
   static void set_default_folder(const std::filesystem::path& folder);
-  /// Watches a device from here on. Throws Unsupported without libtorch, and where several ranks run the mesh.
+  /// Watches a device from here on, once however often it is attached. Throws Unsupported without libtorch, and where
+  /// several ranks run the mesh.
   static void attach(runtime::MeshDevice& device);
   /// Prints the summary, once the command's devices are gone. Returns the command's exit code: EXIT_NO in place of
   /// EXIT_OK where an op was below its threshold.

@@ -1,6 +1,7 @@
 #include "tessera/bringup/reference.hpp"
 
 #include <algorithm>
+#include <cmath>
 
 #include "tessera/base/error.hpp"
 
@@ -24,6 +25,19 @@ std::vector<Ids> cut_text(const Ids& ids, std::int64_t length, std::int64_t max_
                            ids.begin() + static_cast<std::ptrdiff_t>(last));
   }
   return sequences;
+}
+
+void require_finite_logits(const tensor::HostTensor& logits, std::string_view command) {
+  const std::int64_t rows = logits.shape.volume() / logits.shape[-1];
+  std::int64_t bad = 0;
+  for (std::int64_t row = 0; row < rows; ++row) {
+    const auto values = logits.row(row);
+    bad += std::all_of(values.begin(), values.end(), [](float value) { return std::isfinite(value); }) ? 0 : 1;
+  }
+  base::require(bad == 0,
+                "[{}] finite logits of the reference are required; {} of {} positions have NaN or infinity; the "
+                "checkpoint's weights are to blame: see tessera bringup --stages baseline",
+                command, bad, rows);
 }
 
 } // namespace tessera::bringup

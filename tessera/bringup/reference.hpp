@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "tessera/nn/causal_lm.hpp"
@@ -38,6 +39,10 @@ struct ReferenceOutput {
   /// Position of the first row of `logits` in a sequence of `length` ids.
   std::int64_t first_position(std::size_t length) const { return static_cast<std::int64_t>(length) - logits.shape[0]; }
 };
+
+/// Throws InvalidArgument, "[command] ...", unless all logits [.., V] of a reference are finite: nothing can be
+/// compared with others.
+void require_finite_logits(const tensor::HostTensor& logits, std::string_view command);
 
 /// Where expected values come from: a model that runs here, or a file made elsewhere. What a source cannot tell
 /// is nothing, and the stage that needs it is skipped with the reason.

@@ -138,6 +138,30 @@ TEST_F(Export, TakesThePlaceOfAnEarlierOneOnly) {
   EXPECT_THROW(check_export_folder(""), base::InvalidArgument);
 }
 
+TEST_F(Export, KeepsWhatTheUserPutBesideIt) {
+  write_handoff(handoff(), folder());
+  check_export_folder(folder());
+  for (const char* name : {"my-results.txt", "logs/run.txt", "modules/mine.safetensors"}) {
+    const auto file = folder() / name;
+    base::write_file_atomically(file, "mine");
+    try {
+      write_handoff(handoff(), folder());
+      ADD_FAILURE() << name << " is gone";
+    } catch (const base::InvalidArgument& error) {
+      EXPECT_THAT(error.what(), HasSubstr("holds other files"));
+    }
+    EXPECT_EQ(base::read_file(file), "mine");
+    std::filesystem::remove(file);
+    std::filesystem::remove(folder() / "logs");
+  }
+  check_export_folder(folder() / ".");
+  // A manifest of another kind of values is none.
+  base::write_file_atomically(folder() / "export.json", R"({"format": 1})");
+  EXPECT_THROW(check_export_folder(folder()), base::InvalidArgument);
+  EXPECT_THROW(check_export_folder("."), base::InvalidArgument);
+  EXPECT_THROW(check_export_folder(std::filesystem::current_path()), base::InvalidArgument);
+}
+
 TEST_F(Export, LeavesNothingBehindWhenItIsStopped) {
   write_handoff(handoff(), folder());
   const std::string before = base::read_file(folder() / "export.json");

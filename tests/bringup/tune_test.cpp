@@ -113,8 +113,22 @@ TEST(Tune, KeepsToLimitsThatTheUserSets) {
   const TuneResult by_kl = tune(again.problem(groups), {.limits = {.max_kl = 1e-3}});
   EXPECT_LE(by_kl.points[by_kl.chosen.value()].accuracy.kl_divergence, 1e-3);
   Imagined third;
-  const TuneResult both = tune(third.problem(groups), {.limits = {.min_top1 = 0.98, .max_weight_bytes = 10.0}});
+  const double fewest = Imagined::bytes({{"base", "bfp4"}});
+  const TuneResult both = tune(third.problem(groups), {.limits = {.min_top1 = 0.98, .max_weight_bytes = fewest}});
   EXPECT_FALSE(both.chosen.has_value());
+}
+
+TEST(Tune, SaysTheFewestBytesBeforeItMeasures) {
+  const PrecisionSpace groups = space();
+  Imagined model;
+  try {
+    tune(model.problem(groups), {.limits = {.max_weight_bytes = 10.0}});
+    ADD_FAILURE();
+  } catch (const base::InvalidArgument& error) {
+    EXPECT_THAT(error.what(),
+                HasSubstr(fmt::format("{:.0f} bytes of weights or more", Imagined::bytes({{"base", "bfp4"}}))));
+  }
+  EXPECT_TRUE(model.measured.empty());
 }
 
 TEST(Tune, SaysWhenNothingIsAccurateEnough) {
@@ -162,14 +176,84 @@ TEST(Tune, RefusesLimitsThatAreNoNumbers) {
   EXPECT_THROW(tune(model.problem(groups), {.trials = -1}), base::InvalidArgument);
 }
 
+/// A card on which a precision fits up to so many bytes.
+TuneProblem limited(TuneProblem problem, double most, bool in_cost) {
+  auto& cost = problem.cost;
+  auto& accuracy = problem.accuracy;
+  const auto require_fit = [most](const nlohmann::json& file) {
+    base::require<base::OutOfMemory>(Imagined::bytes(file) <= most, "[allocate] {} must fit", file.dump());
+  };
+  if (in_cost) {
+    cost = [require_fit, cost](const nlohmann::json& file) {
+      require_fit(file);
+      return cost(file);
+    };
+  } else {
+    accuracy = [require_fit, accuracy](const nlohmann::json& file, TextPart part) {
+      require_fit(file);
+      return accuracy(file, part);
+    };
+  }
+  return problem;
+}
+
+TEST(Tune, LeavesOutWhatDoesNotFit) {
+  const PrecisionSpace groups = space();
+  const double base = Imagined::bytes({{"base", "accuracy"}});
+  for (const bool in_cost : {true, false}) {
+    Imagined model;
+    // Room for one of the small matrices in bf16, but for no two.
+    const TuneResult result = tune(limited(model.problem(groups), base + 2500, in_cost), {});
+    ASSERT_TRUE(result.chosen.has_value());
+    EXPECT_LT(result.points[*result.chosen].cost.weight_bytes, base);
+    EXPECT_GE(result.points[*result.chosen].accuracy.top1, result.points.front().accuracy.top1);
+    for (const TunePoint& point : result.points) EXPECT_LE(point.cost.weight_bytes, base + 2500) << point.name;
+    ASSERT_FALSE(result.too_large.empty());
+    EXPECT_EQ(result.too_large.front().name, "bf16");
+    EXPECT_THAT(tune_table(result), HasSubstr("does not fit, not measured: bf16, layers.0.wqkv in BFLOAT16 hifi4, "));
+    EXPECT_THAT(tune_json(result).at("too_large").at(0).at("reason"), HasSubstr("must fit"));
+
+    Imagined again;
+    const TuneResult accurate =
+        tune(limited(again.problem(groups), base, in_cost), {.limits = {.max_weight_bytes = base}});
+    EXPECT_EQ(accurate.points[accurate.chosen.value()].file.at("activation"), "f32");
+
+    Imagined third;
+    EXPECT_THROW(tune(limited(third.problem(groups), base - 1, in_cost), {}), base::OutOfMemory);
+  }
+}
+
+TEST(Tune, NeverTakesLogitsThatAreNoNumbers) {
+  const PrecisionSpace groups = space();
+  const auto broken = [&](const std::function<bool(const nlohmann::json&)>& is_broken, const TuneLimits& limits) {
+    Imagined model;
+    TuneProblem problem = model.problem(groups);
+    problem.accuracy = [&, imagine = problem.accuracy](const nlohmann::json& file, TextPart part) {
+      TuneAccuracy accuracy = imagine(file, part);
+      if (is_broken(file)) accuracy.kl_divergence = std::nan("");
+      return accuracy;
+    };
+    return tune(problem, {.limits = limits});
+  };
+  const auto has_bfp4 = [](const nlohmann::json& file) { return file.dump().find("bfp4") != std::string::npos; };
+  const TuneLimits all[] = {{}, {.min_top1 = 0.5}, {.max_weight_bytes = Imagined::bytes({{"base", "performance"}})}};
+  for (const TuneLimits& limits : all) {
+    const TuneResult result = broken(has_bfp4, limits);
+    ASSERT_TRUE(result.chosen.has_value());
+    EXPECT_FALSE(has_bfp4(result.points[*result.chosen].file));
+    EXPECT_THAT(tune_table(result), Not(HasSubstr("nan")));
+  }
+  EXPECT_THROW(broken([](const nlohmann::json&) { return true; }, {}), base::InvalidArgument);
+}
+
 TEST(Tune, DrawsAndPrintsTheFront) {
   const PrecisionSpace groups = space();
   Imagined model;
   const TuneResult result = tune(model.problem(groups), {});
   EXPECT_THAT(tune_table(result), HasSubstr("<- chosen"));
   EXPECT_THAT(tune_table(result), HasSubstr("performance"));
-  const std::string svg = tune_svg(result, "a <title>");
-  EXPECT_THAT(svg, HasSubstr("a &lt;title&gt;"));
+  const std::string svg = tune_svg(result, "a <title> \xff");
+  EXPECT_THAT(svg, HasSubstr("a &lt;title&gt; \xEF\xBF\xBD")); // no UTF-8: U+FFFD
   EXPECT_THAT(svg, HasSubstr("predicted for the card"));
   EXPECT_THAT(svg, Not(HasSubstr("nan")));
   EXPECT_THAT(svg, Not(HasSubstr("inf")));
@@ -216,9 +300,22 @@ TEST(TuneState, BeginsAnewAfterDamage) {
   ASSERT_TRUE(again.find({{"base", "bf16"}}, TextPart::JUDGED).has_value());
   EXPECT_EQ(again.find({{"base", "bf16"}}, TextPart::JUDGED)->kl_divergence, INFINITY);
   EXPECT_FALSE(again.find({{"base", "bf16"}}, TextPart::CALIBRATION).has_value());
-  for (const auto& entry : std::filesystem::directory_iterator(folder.path()))
-    base::write_file_atomically(entry.path(), "{\"identity\": ");
-  EXPECT_EQ(TuneState(folder.path(), "model").size(), 0U);
+  for (const char* damaged :
+       {"{\"identity\": ", R"({"identity": 5, "measurements": {}})", R"({"identity": "model", "measurements": 5})"}) {
+    for (const auto& entry : std::filesystem::directory_iterator(folder.path()))
+      base::write_file_atomically(entry.path(), damaged);
+    EXPECT_EQ(TuneState(folder.path(), "model").size(), 0U) << damaged;
+  }
+}
+
+TEST(TuneState, KeepsWhatSearchesSideBySideMeasure) {
+  const test::TemporaryFolder folder;
+  TuneState first(folder.path(), "model");
+  TuneState second(folder.path(), "model");
+  first.add({{"base", "bf16"}}, TextPart::JUDGED, {.top1 = 0.5, .positions = 3});
+  second.add({{"base", "bfp8"}}, TextPart::JUDGED, {.top1 = 0.4, .positions = 3});
+  first.add({{"base", "bfp4"}}, TextPart::JUDGED, {.top1 = 0.3, .positions = 3});
+  EXPECT_EQ(TuneState(folder.path(), "model").size(), 3U);
 }
 
 TEST(PrecisionSpace, WritesWhatPrecisionReads) {

@@ -1,6 +1,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
+
 #include "tessera/base/file.hpp"
 #include "tests/cli/tiny_folder.hpp"
 
@@ -30,6 +32,22 @@ TEST(Bisect, EndsWithASentenceAndLeavesTheRemedyAndAPicture) {
   EXPECT_NE(remedy.at("layers").at("1").at("ff1_3"), "bfp2");
 }
 
+TEST(Bisect, KeepsThePrecisionThatItWasGivenAndNoStaleRemedy) {
+  const TinyFolder folder;
+  const std::string given = R"({"base": "bf16"})";
+  const std::string precision = folder.write("report/precision.json", given);
+  const ProgramRun refused = bisect(folder, {"--precision", precision, "--report", folder.file("report/.")});
+  EXPECT_EQ(refused.exit_code, 2);
+  EXPECT_THAT(refused.error, HasSubstr("choose another folder"));
+  EXPECT_EQ(base::read_file(precision), given);
+
+  folder.write("report/bisect.json", "{}"); // as an earlier run left it
+  const ProgramRun healthy = bisect(folder, {"--precision", "full", "--report", folder.file("report")});
+  if (healthy.exit_code == kUnsupported) GTEST_SKIP() << "built without libtorch";
+  EXPECT_EQ(healthy.exit_code, 0) << healthy.error;
+  EXPECT_FALSE(std::filesystem::exists(precision));
+}
+
 TEST(Bisect, GivesEverythingAsJson) {
   const TinyFolder folder;
   const ProgramRun run = bisect(folder, {"--precision", "full", "--json"});
@@ -44,6 +62,15 @@ TEST(Bisect, SendsClassifiersToBringup) {
   const ProgramRun run = run_tessera({"bisect", std::string(TESSERA_SOURCE_DIR) + "/demo/vision"});
   EXPECT_EQ(run.exit_code, kUnsupported);
   EXPECT_THAT(run.error, HasSubstr("bringup"));
+}
+
+TEST(Bisect, RefusesAReferenceThatIsNotFinite) {
+  const TinyFolder folder = folder_with_nan();
+  const ProgramRun run = run_tessera({"bisect", folder.path()});
+  if (run.exit_code == kUnsupported) GTEST_SKIP() << "built without libtorch";
+  EXPECT_EQ(run.exit_code, 2);
+  EXPECT_THAT(run.error, HasSubstr("finite logits of the reference are required"));
+  EXPECT_THAT(run.error, HasSubstr("--stages baseline"));
 }
 
 } // namespace

@@ -89,6 +89,43 @@ TEST_F(CompareOps, SavesTheFirstOpBelowAndItsReplayHasTheSameFigures) {
   EXPECT_GT(report["saved"]["relative_frobenius_error"], 0.0);
 }
 
+TEST_F(CompareOps, SavesInAFolderNamedDefault) {
+  const auto before = std::filesystem::current_path();
+  std::filesystem::current_path(folder_.path());
+  const ProgramRun run = generate({"--compare-ops=default", "--compare-ops-strictness", "1000", "--no-trace"}, "1");
+  std::filesystem::current_path(before);
+  EXPECT_EQ(run.exit_code, 1) << run.error;
+  EXPECT_THAT(run.error, HasSubstr("tessera replay-op default/op-"));
+  EXPECT_TRUE(std::filesystem::is_directory(folder_.file("default")));
+}
+
+TEST_F(CompareOps, WatchesTheSearchForAPrecision) {
+  const ProgramRun run = run_tessera({"tune",
+                                      folder_.path(),
+                                      "--groups",
+                                      "wo",
+                                      "--trials",
+                                      "0",
+                                      "--front-points",
+                                      "1",
+                                      "--threads",
+                                      "1",
+                                      "--sequence-length",
+                                      "16",
+                                      "--max-text-tokens",
+                                      "16",
+                                      "--calibration-tokens",
+                                      "8",
+                                      "--state",
+                                      folder_.file("state"),
+                                      "--output",
+                                      folder_.file("tuned.json"),
+                                      "--compare-ops"});
+  EXPECT_EQ(run.exit_code, 0) << run.error;
+  EXPECT_THAT(run.error, HasSubstr(" 0 below their thresholds"));
+  EXPECT_THAT(run.error, HasSubstr("paged_scaled_dot_product_attention_decode"));
+}
+
 TEST_F(CompareOps, ReplayRefusesOtherFiles) {
   const std::string ids = folder_.write_ids("ids.safetensors", {1, 2}, {1, 2});
   const ProgramRun run = run_tessera({"replay-op", ids});

@@ -44,5 +44,15 @@ TEST(ExportCommand, SaysWhatIsWrong) {
   EXPECT_FALSE(std::filesystem::exists(folder.file("out")));
 }
 
+TEST(ExportCommand, RefusesAReferenceThatIsNotFinite) {
+  const TinyFolder folder = folder_with_nan();
+  const ProgramRun run = run_tessera({"export", folder.path(), "--report", folder.file("out")});
+  if (run.exit_code == kUnsupported) GTEST_SKIP() << "built without libtorch";
+  EXPECT_EQ(run.exit_code, 2);
+  EXPECT_THAT(run.error, HasSubstr("finite logits of the reference are required"));
+  EXPECT_THAT(run.error, HasSubstr("--stages baseline"));
+  EXPECT_FALSE(std::filesystem::exists(folder.file("out")));
+}
+
 } // namespace
 } // namespace tessera::test

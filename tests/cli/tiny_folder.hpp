@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <functional>
 #include <limits>
 #include <nlohmann/json.hpp>
 
@@ -16,9 +17,12 @@ namespace tessera::test {
 /// A checkpoint of two small layers with random weights (vocabulary 50, 64 positions), and room for files beside it.
 class TinyFolder {
  public:
-  explicit TinyFolder(const nlohmann::json& changes = nlohmann::json::object()) {
+  explicit TinyFolder(const nlohmann::json& changes = nlohmann::json::object(),
+                      const std::function<void(TinyWeights&)>& alter = {}) {
     const nlohmann::json config = tiny_config(changes);
-    write_tiny_checkpoint(folder_, config, tiny_weights(config));
+    TinyWeights weights = tiny_weights(config);
+    if (alter) alter(weights);
+    write_tiny_checkpoint(folder_, config, weights);
   }
 
   std::string path() const { return folder_.path().string(); }
@@ -39,6 +43,13 @@ class TinyFolder {
  private:
   TemporaryFolder folder_;
 };
+
+/// A checkpoint with a weight that is no number.
+inline TinyFolder folder_with_nan() {
+  return TinyFolder(nlohmann::json::object(), [](TinyWeights& weights) {
+    weights.at("model.layers.0.mlp.down_proj.weight").values[7] = std::numeric_limits<float>::quiet_NaN();
+  });
+}
 
 /// A tokenizer.json of Llama 2's kind: <s> 0, </s> 1, the bytes 2..257, then "▁", "a", "b", "▁a", "ab".
 inline std::string small_tokenizer() {

@@ -47,6 +47,14 @@ TEST_F(Tune, WritesAPrecisionAndTakesItsMeasurementsOver) {
             0);
 }
 
+TEST_F(Tune, JudgesAsManyTokensAsBringup) {
+  std::vector<std::string> options{"--sequence-length", "16", "--max-text-tokens", "40"};
+  options.insert(options.end(), kSmall.begin(), kSmall.end());
+  const ProgramRun run = tune(options);
+  if (run.exit_code == kUnsupported) GTEST_SKIP() << "built without libtorch";
+  EXPECT_EQ(report_of(run).at("base").at("accuracy").at("positions"), 40);
+}
+
 TEST_F(Tune, EndsOnCtrlCAndGoesOnFromThere) {
   if (tune({"--max-kl", "-1", "--groups", "wo", "--trials", "0"}).exit_code == kUnsupported)
     GTEST_SKIP() << "built without libtorch";
@@ -73,7 +81,18 @@ TEST_F(Tune, SaysWhatIsWrong) {
   EXPECT_THAT(tune({"--objective", "beauty"}).error, HasSubstr("weight-bytes or tokens-per-s"));
   EXPECT_THAT(tune({"--groups", "wq"}).error, HasSubstr("the tensor groups are"));
   EXPECT_THAT(tune({"--precision", "full"}).error, HasSubstr("preset other than full"));
-  EXPECT_THAT(tune({"--max-bytes", "tiny"}).error, HasSubstr("bfp8, bfp4, accuracy, performance"));
+  for (const char* bytes : {"3.1MB", "nan", "full"}) {
+    const ProgramRun run = tune({std::string("--max-bytes=") + bytes});
+    EXPECT_EQ(run.exit_code, 2) << bytes;
+    EXPECT_THAT(run.error, HasSubstr("a number of bytes above 0, without a unit, or one of bf16, bfp8, bfp4")) << bytes;
+  }
+  EXPECT_THAT(tune({"--max-bytes", "1"}).error, HasSubstr("bytes of weights or more"));
+  const ProgramRun unwritable =
+      run_tessera({"tune", folder_.path(), "--output", folder_.file("config.json/tuned.json")});
+  EXPECT_EQ(unwritable.exit_code, 3);
+  folder_.write("x.json/file", "");
+  EXPECT_THAT(run_tessera({"tune", folder_.path(), "--output", folder_.file("x.json")}).error,
+              HasSubstr("is a folder"));
   EXPECT_THAT(run_tessera({"tune", folder_.path(), "--output", "tuned.txt"}).error, HasSubstr(".json"));
   EXPECT_THAT(run_tessera({"tune", TESSERA_DEMO "/vision"}).error, HasSubstr("language models"));
 }
@@ -84,6 +103,15 @@ TEST_F(Tune, ReachesNothingBeyondTheModel) {
   EXPECT_EQ(run.exit_code, 1);
   EXPECT_THAT(run.error, HasSubstr("nothing that was measured keeps to the limits"));
   EXPECT_FALSE(std::filesystem::exists(folder_.file("tuned.json")));
+}
+
+TEST_F(Tune, RefusesAReferenceThatIsNotFinite) {
+  const TinyFolder folder = folder_with_nan();
+  const ProgramRun run = run_tessera(arguments(kSmall, folder.path()));
+  if (run.exit_code == kUnsupported) GTEST_SKIP() << "built without libtorch";
+  EXPECT_EQ(run.exit_code, 2);
+  EXPECT_THAT(run.error, HasSubstr("finite logits of the reference are required"));
+  EXPECT_THAT(run.error, HasSubstr("--stages baseline"));
 }
 
 } // namespace

@@ -113,26 +113,46 @@ std::vector<bringup::OpRow> compare_ops(const ModelOnBoard& opened, const std::f
   return comparison.rows();
 }
 
-/// Writes what --svg and --report ask for, and says where the remedy lies.
+/// Where --report leaves the remedy.
+std::filesystem::path remedy_path(const Options& options) {
+  return std::filesystem::path(options.report) / "precision.json";
+}
+
+void require_other_file_than_the_remedys(const Options& options) {
+  std::error_code error;
+  base::require(
+      options.report.empty() || !std::filesystem::equivalent(remedy_path(options), options.model.precision, error),
+      "[bisect] --report must be a folder whose precision.json, the remedy's file, is not --precision; "
+      "received {} and {}; choose another folder",
+      options.report, options.model.precision);
+}
+
+/// Writes what --svg and --report ask for.
 void write_files(const Options& options, const bisect::Result& result) {
   if (!options.svg.empty()) base::write_file_atomically(options.svg, bisect::to_svg(result));
   if (options.report.empty()) return;
   const std::filesystem::path folder = options.report;
+  std::error_code error;
+  const bool of_earlier_run = std::filesystem::exists(folder / "bisect.json", error);
   base::write_file_atomically(folder / "bisect.json", bisect::to_json(result).dump(2) + "\n");
   base::write_file_atomically(folder / "bisect.svg", bisect::to_svg(result));
-  if (!result.finding.remedy.is_null())
-    base::write_file_atomically(folder / "precision.json", result.finding.remedy.dump(2) + "\n");
+  if (!result.finding.remedy.is_null()) {
+    base::write_file_atomically(remedy_path(options), result.finding.remedy.dump(2) + "\n");
+  } else if (of_earlier_run) {
+    std::filesystem::remove(remedy_path(options), error); // the remedy of that run is none of this one
+  }
 }
 
 /// How to try the remedy.
 std::string remedy_text(const Options& options, const bisect::Finding& finding) {
   if (finding.remedy.is_null()) return "";
   if (options.report.empty()) return fmt::format("as a file for --precision: {}\n", finding.remedy.dump());
-  return fmt::format("try it: --precision {}\n", (std::filesystem::path(options.report) / "precision.json").string());
+  return fmt::format("try it: --precision {}\n", remedy_path(options).string());
 }
 
 int run(const Options& options) {
   const InterruptGuard interrupt;
+  require_other_file_than_the_remedys(options);
   const auto checkpoint = models::open_classifier_checkpoint(options.checkpoint);
   base::require<base::Unsupported>(!is_classifier(checkpoint),
                                    "[bisect] a decoder is required; {} is a classifier; use tessera bringup, which "

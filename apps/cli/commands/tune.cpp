@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <charconv>
 #include <chrono>
+#include <cmath>
 #include <filesystem>
 #include <memory>
 #include <system_error>
@@ -18,6 +19,7 @@
 #include "apps/cli/json_output.hpp"
 #include "apps/cli/memory_plan.hpp"
 #include "apps/cli/model_options.hpp"
+#include "apps/cli/op_watch.hpp"
 #include "apps/cli/progress.hpp"
 #include "apps/cli/standard_streams.hpp"
 #include "tessera/base/error.hpp"
@@ -80,15 +82,23 @@ Text split_text(const Options& options, const checkpoint::Checkpoint& checkpoint
   request.max_ids += options.calibration_ids;
   MaterialChoice choice = choose_material(checkpoint, find_tokenizer(checkpoint), request);
   std::vector<Ids>& texts = choice.material.texts;
-  const auto wanted = static_cast<std::size_t>(div_up(options.material.max_ids, request.sequence_length));
-  // A short text is halved; one of a single sequence serves for both.
-  const std::size_t judged = wanted < texts.size() ? wanted : std::max<std::size_t>(1, (texts.size() + 1) / 2);
   Text text{.source = choice.text_source};
-  text.judged.assign(texts.begin(), texts.begin() + static_cast<std::ptrdiff_t>(judged));
-  for (std::size_t i = judged; i < texts.size(); ++i) {
-    for (Ids& piece : bringup::cut_text(texts[i], kCalibrationLength, static_cast<std::int64_t>(texts[i].size())))
-      text.calibration.push_back(std::move(piece));
+  Ids ids;
+  for (const Ids& sequence : texts) ids.insert(ids.end(), sequence.begin(), sequence.end());
+  // A short text is halved; one of a single sequence serves for both.
+  const auto wanted = static_cast<std::size_t>(options.material.max_ids);
+  if (wanted + 1 < ids.size()) {
+    text.judged = bringup::cut_text(ids, request.sequence_length, options.material.max_ids);
+    ids.erase(ids.begin(), ids.begin() + static_cast<std::ptrdiff_t>(wanted));
+  } else {
+    const std::size_t half = std::max<std::size_t>(1, (texts.size() + 1) / 2);
+    text.judged.assign(texts.begin(), texts.begin() + static_cast<std::ptrdiff_t>(half));
+    ids.clear();
+    for (std::size_t i = half; i < texts.size(); ++i) ids.insert(ids.end(), texts[i].begin(), texts[i].end());
   }
+  if (!ids.empty())
+    text.calibration =
+        bringup::cut_text(ids, std::min(kCalibrationLength, request.sequence_length), options.calibration_ids);
   if (text.calibration.empty()) {
     text.calibration = text.judged;
     write_note("the text is short: what is chosen is judged on the text that it was searched on; give a longer --text");
@@ -137,6 +147,8 @@ class Workshop {
 
   bringup::TuneAccuracy accuracy(const nlohmann::json& file, TextPart part) {
     if (const auto known = state_.find(file, part)) return *known;
+    if (measured_ == 0) require_finite_reference();
+    require_fit(file);
     const auto start = std::chrono::steady_clock::now();
     const bringup::TuneAccuracy measured = measure(file, part);
     state_.add(file, part, measured);
@@ -188,6 +200,23 @@ class Workshop {
     return candidate_.string();
   }
 
+  void require_finite_reference() {
+    for (const auto* part : {&text_.judged, &text_.calibration}) {
+      for (const Ids& ids : *part) {
+        InterruptGuard::check();
+        bringup::require_finite_logits(reference_.sequence(ids)->logits, "tune");
+      }
+    }
+  }
+
+  /// Before weights are read. Throws OutOfMemory.
+  void require_fit(const nlohmann::json& file) const {
+    const MemoryPlan plan = plan_memory(
+        board_, parallelism_, checkpoint_,
+        {.precision = write_candidate(file), .users = kSideBySide, .context = longest(), .prompt_length = 1});
+    if (!plan.fits) throw base::OutOfMemory(plan.explanation);
+  }
+
   bringup::TuneAccuracy measure(const nlohmann::json& file, TextPart part) {
     const auto check = [](std::int64_t, std::int64_t) { InterruptGuard::check(); };
     const auto model = models::load_copies(mesh_, checkpoint_,
@@ -198,6 +227,7 @@ class Workshop {
                                             .scheme = parallelism_.scheme,
                                             .progress = check},
                                            parallelism_);
+    for (std::int64_t copy = 0; copy < model->count(); ++copy) OpWatch::attach(model->copy(copy).device());
     // By decode, which reads the KV cache in its format.
     const bringup::TeacherForcing forced = bringup::teacher_force(
         *model, reference_, part == TextPart::JUDGED ? text_.judged : text_.calibration, {.progress = check});
@@ -222,13 +252,27 @@ class Workshop {
   std::int64_t measured_ = 0;
 };
 
+/// Found before the search, not after it.
+void require_writable(const std::string& file) {
+  std::error_code error;
+  base::require<base::IoError>(!std::filesystem::is_directory(file, error), "[tune] a file is required; {} is a folder",
+                               file);
+  const std::string probe = file + ".probe";
+  base::write_file_atomically(probe, "");
+  std::filesystem::remove(probe, error);
+}
+
 /// --max-bytes: a number of bytes, or a preset's.
 std::optional<double> bytes_limit(const Options& options, const Workshop& workshop) {
   const std::string& text = options.max_bytes;
   if (text.empty()) return std::nullopt;
   double bytes = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), bytes);
-  if (error == std::errc() && end == text.data() + text.size() && bytes > 0) return bytes;
+  const bool number = error == std::errc() && end == text.data() + text.size() && std::isfinite(bytes) && bytes > 0;
+  if (number) return bytes;
+  base::require(std::ranges::find(bringup::kTunePresets, text) != bringup::kTunePresets.end(),
+                "[tune] --max-bytes must be a number of bytes above 0, without a unit, or one of {}; received \"{}\"",
+                fmt::join(bringup::kTunePresets, ", "), text);
   return workshop.cost({{"base", text}}).weight_bytes;
 }
 
@@ -286,6 +330,8 @@ int run(const Options& options) {
   base::require(options.output.ends_with(".json"),
                 "[tune] --output must end in .json, which is how --precision knows a file; received \"{}\"",
                 options.output);
+  require_writable(options.output);
+  if (!options.svg.empty()) require_writable(options.svg);
   base::require(!options.state.empty(), "[tune] --state must name a folder; received nothing");
   const nn::DecoderConfig config = models::configure(checkpoint);
   const bringup::PrecisionSpace space(

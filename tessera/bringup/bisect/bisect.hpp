@@ -136,7 +136,8 @@ struct Result {
 /// Finds where a device's model loses accuracy against the reference: local and accumulated errors of every module,
 /// then what is gained with one module of the reference's, or one tensor group in full precision, in its place.
 /// Overwrites the users' caches of both. Throws InvalidArgument for texts of fewer than two ids or longer than the
-/// context, Unsupported for layers of an unknown form, and what `progress` throws.
+/// context and for a reference whose logits are not finite, Unsupported for layers of an unknown form, and what
+/// `progress` throws.
 Result bisect(const Inputs& inputs, const Options& options);
 
 } // namespace tessera::bringup::bisect

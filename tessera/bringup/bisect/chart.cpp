@@ -4,9 +4,12 @@
 #include <cmath>
 
 #include "tessera/bringup/bisect/report.hpp"
+#include "tessera/bringup/report_page/html.hpp"
 
 namespace tessera::bringup::bisect {
 namespace {
+
+using report_page::escaped;
 
 constexpr double kLeft = 210.0;
 constexpr double kPlot = 460.0;
@@ -41,21 +44,6 @@ Axis axis_of(const Result& result) {
   axis.first = std::max(-8, static_cast<int>(std::floor(std::log10(std::min(least, most)))));
   axis.last = std::max(axis.first + 1, static_cast<int>(std::ceil(std::log10(most))));
   return axis;
-}
-
-std::string escaped(const std::string& text) {
-  std::string safe;
-  for (const char c : text) {
-    if (c == '<')
-      safe += "&lt;";
-    else if (c == '>')
-      safe += "&gt;";
-    else if (c == '&')
-      safe += "&amp;";
-    else
-      safe += c;
-  }
-  return safe;
 }
 
 std::string legend() {

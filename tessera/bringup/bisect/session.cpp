@@ -84,6 +84,7 @@ Session::Session(const Inputs& inputs, const Options& options)
     return run(module, x);
   };
   logits_ = run_chain(tracing(watched, reference_), layers(), form_, ids_);
+  require_finite_logits(logits_, "bisect");
   add_whole_layers();
   if (reference.rope) add_rope();
 }

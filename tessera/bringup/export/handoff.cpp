@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <map>
 #include <numeric>
+#include <set>
 #include <span>
 #include <system_error>
 
@@ -44,6 +45,7 @@ nlohmann::json write_reference_tokens(const Handoff& handoff, const fs::path& pa
   base::require(output != nullptr && output->logits.shape[0] == length,
                 "[export] the reference must know the logits of all of the text; {} does not",
                 handoff.reference.description());
+  require_finite_logits(output->logits, "export");
   base::require(output->logits.shape[1] >= static_cast<std::int64_t>(kTop),
                 "[export] a vocabulary of 5 or more is required; received {}", output->logits.shape[1]);
   std::vector<std::int64_t> top5;
@@ -154,6 +156,7 @@ class NewFolder {
     const bool replaces = fs::exists(target_);
     if (replaces) fs::rename(target_, old, error);
     if (!error) fs::rename(path_, target_, error);
+    if (std::error_code ignored; error && replaces && !fs::exists(target_, ignored)) fs::rename(old, target_, ignored);
     base::require<base::IoError>(!error, "[export] {} cannot be put in its place: {}", target_.string(),
                                  error.message());
     if (replaces) fs::remove_all(old, error);
@@ -166,7 +169,24 @@ class NewFolder {
 
 /// Without a slash at its end.
 fs::path plain(const fs::path& folder) {
-  return folder.has_filename() ? folder : folder.parent_path();
+  const fs::path normal = folder.lexically_normal();
+  return normal.has_filename() ? normal : normal.parent_path();
+}
+
+/// What an export's manifest lists, relative to the folder; nothing where it is none of an export.
+std::set<fs::path> listed_files(const nlohmann::json& manifest) {
+  if (!manifest.is_object() || !manifest.contains("format") || manifest.at("format") != kFormat) return {};
+  std::set<fs::path> files{kManifest, "README.md", "modules"};
+  const auto add = [&](const nlohmann::json& holder, const char* key) {
+    if (holder.is_object() && holder.contains(key) && holder.at(key).is_string())
+      files.insert(fs::path(holder.at(key).get<std::string>()).lexically_normal());
+  };
+  add(manifest, "decoder_config");
+  if (manifest.contains("reference_tokens")) add(manifest.at("reference_tokens"), "file");
+  if (manifest.contains("modules")) {
+    for (const auto& module : manifest.at("modules")) add(module, "file");
+  }
+  return files;
 }
 
 } // namespace
@@ -176,16 +196,23 @@ void check_export_folder(const fs::path& folder) {
   std::error_code error;
   if (!fs::exists(folder, error)) return;
   base::require(fs::is_directory(folder, error), "[export] a folder is required; {} is a file", folder.string());
+  const std::string name = plain(folder).filename().string();
+  base::require(
+      name != "." && name != ".." && !fs::equivalent(folder, fs::current_path(error), error),
+      "[export] a folder that can be replaced as a whole is required; {} is the current one or above it; name "
+      "one inside it",
+      folder.string());
   if (fs::is_empty(folder, error)) return;
-  bool is_export = false;
-  if (fs::is_regular_file(folder / kManifest, error)) {
-    const nlohmann::json manifest = nlohmann::json::parse(base::read_file(folder / kManifest), nullptr, false);
-    is_export = manifest.is_object() && manifest.value("format", "") == kFormat;
+  std::set<fs::path> listed;
+  if (fs::is_regular_file(folder / kManifest, error))
+    listed = listed_files(nlohmann::json::parse(base::read_file(folder / kManifest), nullptr, false));
+  for (const auto& entry : fs::recursive_directory_iterator(folder)) {
+    const fs::path file = entry.path().lexically_relative(folder);
+    base::require(listed.contains(file),
+                  "[export] the folder must be empty, absent or an earlier export, which is replaced; {} holds other "
+                  "files, such as {}; choose another folder or move them",
+                  folder.string(), file.string());
   }
-  base::require(is_export,
-                "[export] the folder must be empty, absent or an earlier export, which is replaced; {} holds other "
-                "files; choose another",
-                folder.string());
 }
 
 nlohmann::json write_handoff(const Handoff& handoff, const fs::path& folder) {

@@ -30,14 +30,14 @@ struct Handoff {
 /// Decode steps of a module's file.
 inline constexpr std::int64_t kDecodeSteps = 10;
 
-/// Whether something may be put in the place of `folder`: it is absent, empty or an export. Throws InvalidArgument
-/// otherwise.
+/// Whether something may be put in the place of `folder`: it is absent, empty or an export with nothing beside what its
+/// export.json lists, and not the current folder. Throws InvalidArgument otherwise.
 void check_export_folder(const std::filesystem::path& folder);
 
 /// Writes decoder_config.json, MODEL.refpt, modules/NAME.safetensors, README.md and export.json, which lists them. The
 /// folder appears whole, in the place of an earlier export, or not at all. Returns export.json's content. Throws as
-/// check_export_folder, InvalidArgument for a text that is too short and modules that the reference does not know,
-/// IoError, and what the reference throws.
+/// check_export_folder, InvalidArgument for a text that is too short, modules that the reference does not know
+/// and logits of it that are not finite, IoError, and what the reference throws.
 nlohmann::json write_handoff(const Handoff& handoff, const std::filesystem::path& folder);
 
 } // namespace tessera::bringup

@@ -6,10 +6,15 @@
 #include <cmath>
 #include <vector>
 
+#include "tessera/bringup/report_page/html.hpp"
+
 namespace tessera::bringup {
 namespace {
 
+using report_page::escaped;
+
 constexpr std::size_t kSensitivitiesShown = 10;
+constexpr std::size_t kTooLargeShown = 8;
 
 bool is_preset(const TunePoint& point) {
   return point.file.size() == 1;
@@ -31,6 +36,15 @@ std::string presets_at(const TuneResult& result, std::size_t index) {
     names += (names.empty() ? "" : ", ") + result.points[i].name;
   }
   return names;
+}
+
+/// What the card's memory does not hold, in two lines.
+std::string too_large_text(const std::vector<TuneTooLarge>& all) {
+  if (all.empty()) return "";
+  std::string names;
+  for (std::size_t i = 0; i < std::min(all.size(), kTooLargeShown); ++i) names += (i > 0 ? ", " : "") + all[i].name;
+  if (all.size() > kTooLargeShown) names += fmt::format(" and {} more", all.size() - kTooLargeShown);
+  return fmt::format("does not fit, not measured: {}\n  {}: {}\n", names, all.front().name, all.front().reason);
 }
 
 /// The points, the largest first.
@@ -86,12 +100,6 @@ constexpr std::string_view kStyle = R"(
   .faint { fill: var(--faint); } .front { fill: none; stroke: var(--line); stroke-width: 1.5; }
   .point { fill: var(--line); } .other { fill: var(--faint); } .chosen { fill: none; stroke: var(--mark); stroke-width: 3; }
 )";
-
-std::string escaped(std::string_view text) {
-  std::string safe;
-  for (const char c : text) safe += c == '&' ? "&amp;" : c == '<' ? "&lt;" : c == '>' ? "&gt;" : std::string(1, c);
-  return safe;
-}
 
 struct Range {
   double low = 0;
@@ -178,6 +186,7 @@ std::string tune_table(const TuneResult& result) {
   text +=
       "MB/token: weights that a chip reads in a decode step; tokens/s/user: predicted for the card, not measured; "
       "accuracy: measured here.\n";
+  text += too_large_text(result.too_large);
   if (result.sensitivities.empty()) return text;
   std::vector<TuneSensitivity> most = result.sensitivities;
   std::ranges::stable_sort(most, [](const auto& a, const auto& b) { return a.kl_change > b.kl_change; });
@@ -201,7 +210,11 @@ nlohmann::json tune_json(const TuneResult& result) {
                              {"weight_bytes_change", one.bytes_change},
                              {"predicted_decode_ns_change", one.decode_ns_change}});
   }
+  nlohmann::json too_large = nlohmann::json::array();
+  for (const TuneTooLarge& one : result.too_large)
+    too_large.push_back({{"name", one.name}, {"precision", one.file}, {"reason", one.reason}});
   nlohmann::json json{{"points", std::move(points)},
+                      {"too_large", std::move(too_large)},
                       {"sensitivities", std::move(sensitivities)},
                       {"calibration", {{"base", accuracy_json(result.base_calibration)}}},
                       {"base", point_json(result.points.front())},

@@ -8,9 +8,10 @@
 
 namespace tessera::bringup {
 
-/// The presets, the Pareto front and what was chosen, the largest first; then the groups that cost most accuracy.
+/// The presets, the Pareto front and what was chosen, the largest first; what does not fit; then the groups that cost
+/// most accuracy.
 std::string tune_table(const TuneResult& result);
-/// {"chosen": {...}, "points": [...], "sensitivities": [...], "calibration": {"base", "chosen"}}.
+/// {"chosen": {...}, "points": [...], "too_large": [...], "sensitivities": [...], "calibration": {"base", "chosen"}}.
 nlohmann::json tune_json(const TuneResult& result);
 /// Top-1 against weight bytes and against predicted tokens/s: the front as a line, presets and choice by name; readable
 /// in light and dark.

@@ -12,7 +12,7 @@ namespace tessera::bringup {
 
 /// Measurements of a search, kept in a file after each, so that a rerun takes them over and goes on where the last one
 /// stopped. The file is named after the identity and holds it: measurements of another checkpoint, text or numerics are
-/// never taken.
+/// never taken. Several searches may share the folder: each keeps what the others have added.
 class TuneState {
  public:
   /// `identity` names all that a measurement depends on beside the precision. With an empty folder nothing is kept. A

@@ -21,21 +21,20 @@ class Search {
       : problem_(problem), options_(options), random_(options.seed) {}
 
   TuneResult run() {
-    base_ = measure(file_of(problem_.space.base_assignment()), problem_.space.base());
+    require_reachable_bytes();
+    base_ = measure_fitting(file_of(problem_.space.base_assignment()), problem_.space.base());
     base::require(options_.objective == TuneObjective::WEIGHT_BYTES || points_[base_].cost.decode_ns > 0,
                   "[tune] the objective tokens-per-s needs a board whose architecture has been measured; take "
                   "weight-bytes");
-    for (const char* preset : {"bf16", "accuracy", "performance", "bfp8", "bfp4"}) {
-      if (preset != problem_.space.base()) measure({{"base", preset}}, preset);
+    require_finite(points_[base_].accuracy);
+    for (const std::string_view preset : kTunePresets) {
+      if (preset != problem_.space.base()) measure({{"base", preset}}, std::string(preset));
     }
     const EffectTable effects(measure_effects());
-    const std::vector<Assignment> path = effects.path();
+    const std::vector<Assignment> path = fitting(effects.path());
     measure_front(path);
-    if (seeks_accuracy()) {
-      improve(first_within(path, effects), effects, &Search::more_accurate);
-    } else if (keeps_accuracy(measure_step(path, 0))) {
-      improve(furthest(path), effects, &Search::cheaper);
-    }
+    if (const auto start = seeks_accuracy() ? first_within(path, effects) : furthest(path))
+      improve(*start, effects, seeks_accuracy() ? &Search::more_accurate : &Search::cheaper);
     return result();
   }
 
@@ -52,24 +51,72 @@ class Search {
     if (options_.progress) options_.progress(done_, std::max(total_, done_), what);
   }
 
-  std::size_t measure(const nlohmann::json& file, const std::string& name) {
-    const auto known = by_file_.find(file.dump());
-    if (known != by_file_.end()) return known->second;
+  /// Bytes are known without a measurement: the fewest are a preset's, or those of each knob's last choice.
+  void require_reachable_bytes() const {
+    if (!options_.limits.max_weight_bytes) return;
+    Assignment smallest;
+    for (const PrecisionKnob& knob : problem_.space.knobs()) smallest.push_back(knob.choices.size() - 1);
+    double fewest = std::numeric_limits<double>::infinity();
+    const auto consider = [&](const nlohmann::json& file) {
+      try {
+        fewest = std::min(fewest, problem_.cost(file).weight_bytes);
+      } catch (const base::OutOfMemory&) { // no answer then
+      }
+    };
+    consider(file_of(smallest));
+    for (const std::string_view preset : kTunePresets) consider({{"base", preset}});
+    base::require(!std::isfinite(fewest) || fewest <= *options_.limits.max_weight_bytes,
+                  "[tune] a token needs {:.0f} bytes of weights or more, by what may change here; received a limit of "
+                  "{:.0f}; allow that many, or more --groups",
+                  fewest, *options_.limits.max_weight_bytes);
+  }
+
+  /// The divergence of logits that are no numbers is infinite.
+  TuneAccuracy accuracy(const nlohmann::json& file, TextPart part) const {
+    TuneAccuracy measured = problem_.accuracy(file, part);
+    if (!std::isfinite(measured.kl_divergence)) measured.kl_divergence = std::numeric_limits<double>::infinity();
+    return measured;
+  }
+  void require_finite(const TuneAccuracy& base) const {
+    base::require(std::isfinite(base.kl_divergence),
+                  "[tune] the search must start from a precision whose logits are finite; those of {} are not; take "
+                  "another --precision; tessera bisect finds the module",
+                  problem_.space.base());
+  }
+
+  /// Throws OutOfMemory for what does not fit.
+  std::size_t measure_fitting(const nlohmann::json& file, const std::string& name) {
     TunePoint point{
-        .name = name, .file = file, .cost = problem_.cost(file), .accuracy = problem_.accuracy(file, TextPart::JUDGED)};
+        .name = name, .file = file, .cost = problem_.cost(file), .accuracy = accuracy(file, TextPart::JUDGED)};
     points_.push_back(std::move(point));
     by_file_[file.dump()] = points_.size() - 1;
     advance(name);
     return points_.size() - 1;
   }
-  std::size_t measure_step(const std::vector<Assignment>& path, std::size_t step) {
+  /// Nothing for what does not fit.
+  std::optional<std::size_t> measure(const nlohmann::json& file, const std::string& name) {
+    const auto known = by_file_.find(file.dump());
+    if (known != by_file_.end()) return known->second;
+    std::optional<std::size_t> point;
+    try {
+      point = measure_fitting(file, name);
+    } catch (const base::OutOfMemory& error) {
+      does_not_fit(name, file, error);
+    }
+    by_file_[file.dump()] = point;
+    return point;
+  }
+  std::optional<std::size_t> measure_step(const std::vector<Assignment>& path, std::size_t step) {
     return measure(file_of(path[step]), fmt::format("step {} of {}", step, path.size() - 1));
+  }
+  void does_not_fit(const std::string& name, const nlohmann::json& file, const base::OutOfMemory& error) {
+    too_large_.push_back({.name = name, .file = file, .reason = error.what()});
   }
   const TuneAccuracy& calibration(const nlohmann::json& file, const std::string& name) {
     const auto known = calibrations_.find(file.dump());
     if (known != calibrations_.end()) return known->second;
     const TuneAccuracy& measured =
-        calibrations_.emplace(file.dump(), problem_.accuracy(file, TextPart::CALIBRATION)).first->second;
+        calibrations_.emplace(file.dump(), accuracy(file, TextPart::CALIBRATION)).first->second;
     advance(name);
     return measured;
   }
@@ -85,8 +132,7 @@ class Search {
     std::int64_t choices = 0;
     for (const PrecisionKnob& knob : knobs) choices += static_cast<std::int64_t>(knob.choices.size()) - 1;
     total_ = done_ + 1 + choices + options_.front_points + options_.trials + 8;
-    const TuneCost base_cost = points_[base_].cost;
-    const double base_kl = calibration(points_[base_].file, problem_.space.base()).kl_divergence;
+    require_finite(calibration(points_[base_].file, problem_.space.base()));
     std::vector<std::vector<ChoiceEffect>> effects;
     for (std::size_t i = 0; i < knobs.size(); ++i) {
       const PrecisionKnob& knob = knobs[i];
@@ -98,24 +144,51 @@ class Search {
         }
         Assignment changed = base;
         changed[i] = choice;
-        const nlohmann::json file = file_of(changed);
-        const TuneCost cost = problem_.cost(file);
-        if (!worth_measuring(knob, choice, cost)) {
-          --total_;
-          continue;
-        }
-        const double change = calibration(file, knob.name()).kl_divergence - base_kl;
-        effects.back()[choice] = {cost_of(cost) - cost_of(base_cost), change, true};
-        const PrecisionChoice& format = knob.choices[choice];
-        sensitivities_.push_back(
-            {.knob = knob.name(),
-             .choice = std::string(to_string(format.dtype)) + (format.compute.empty() ? "" : " " + format.compute),
-             .kl_change = change,
-             .bytes_change = cost.weight_bytes - base_cost.weight_bytes,
-             .decode_ns_change = cost.decode_ns - base_cost.decode_ns});
+        effects.back()[choice] = effect_of(knob, choice, file_of(changed));
       }
     }
     return effects;
+  }
+
+  /// What a choice alone changes; unknown where it cannot matter, does not fit or has logits that are no numbers.
+  ChoiceEffect effect_of(const PrecisionKnob& knob, std::size_t choice, const nlohmann::json& file) {
+    const PrecisionChoice& format = knob.choices[choice];
+    const std::string name =
+        std::string(to_string(format.dtype)) + (format.compute.empty() ? "" : " " + format.compute);
+    const TunePoint& base = points_[base_];
+    try {
+      const TuneCost cost = problem_.cost(file);
+      if (!worth_measuring(knob, choice, cost)) {
+        --total_;
+        return {};
+      }
+      const double change =
+          calibration(file, knob.name()).kl_divergence - calibration(base.file, problem_.space.base()).kl_divergence;
+      sensitivities_.push_back({.knob = knob.name(),
+                                .choice = name,
+                                .kl_change = change,
+                                .bytes_change = cost.weight_bytes - base.cost.weight_bytes,
+                                .decode_ns_change = cost.decode_ns - base.cost.decode_ns});
+      return {cost_of(cost) - cost_of(base.cost), change, std::isfinite(change)};
+    } catch (const base::OutOfMemory& error) {
+      --total_;
+      does_not_fit(knob.name() + " in " + name, file, error);
+      return {};
+    }
+  }
+
+  /// The way from its first step that fits on: memory shrinks along it as costs do.
+  std::vector<Assignment> fitting(std::vector<Assignment> path) {
+    const auto too_large = [&](const Assignment& step) {
+      try {
+        problem_.cost(file_of(step));
+      } catch (const base::OutOfMemory&) {
+        return true;
+      }
+      return false;
+    };
+    if (too_large(path.front())) path.erase(path.begin(), std::ranges::partition_point(path, too_large));
+    return path;
   }
 
   void measure_front(const std::vector<Assignment>& path) {
@@ -129,6 +202,7 @@ class Search {
   bool keeps_accuracy(std::size_t index) {
     const TunePoint& point = points_[index];
     const TuneLimits& limits = options_.limits;
+    if (!std::isfinite(point.accuracy.kl_divergence)) return false;
     if (limits.of_accuracy()) {
       return point.accuracy.top1 >= limits.min_top1.value_or(0) &&
              point.accuracy.kl_divergence <= limits.max_kl.value_or(std::numeric_limits<double>::infinity());
@@ -149,23 +223,37 @@ class Search {
     std::size_t point = 0;
   };
 
-  /// The last step of the way that keeps to the limits of accuracy, by bisection: the first one does.
-  Current furthest(const std::vector<Assignment>& path) {
-    std::size_t good = 0;
-    std::size_t bad = path.size();
-    while (bad - good > 1) {
-      const std::size_t middle = (good + bad) / 2;
-      (keeps_accuracy(measure_step(path, middle)) ? good : bad) = middle;
+  /// The last step of the way that fits and keeps to the limits of accuracy, by bisection; else the base, if that does.
+  std::optional<Current> furthest(const std::vector<Assignment>& path) {
+    std::optional<Current> last;
+    // What does not fit lies before what does: the bisection goes on behind it.
+    const auto may_go_on = [&](std::size_t step) {
+      const std::optional<std::size_t> point = measure_step(path, step);
+      if (!point) return true;
+      if (!keeps_accuracy(*point)) return false;
+      last = {path[step], *point};
+      return true;
+    };
+    if (!path.empty() && may_go_on(0)) {
+      std::size_t good = 0;
+      std::size_t bad = path.size();
+      while (bad - good > 1) {
+        const std::size_t middle = (good + bad) / 2;
+        (may_go_on(middle) ? good : bad) = middle;
+      }
     }
-    return {path[good], measure_step(path, good)};
+    if (!last && keeps_accuracy(base_)) last = {problem_.space.base_assignment(), base_};
+    return last;
   }
 
-  /// The first step of the way that keeps to the limit of bytes; the last where none does.
-  Current first_within(const std::vector<Assignment>& path, const EffectTable& effects) {
+  /// The first step of the way that fits and keeps to the limit of bytes; the last where none does.
+  std::optional<Current> first_within(const std::vector<Assignment>& path, const EffectTable& effects) {
     const double room = *options_.limits.max_weight_bytes - points_[base_].cost.weight_bytes;
-    std::size_t step = 0;
-    while (step + 1 < path.size() && effects.cost(path[step]) > room) ++step;
-    return {path[step], measure_step(path, step)};
+    for (std::size_t step = 0; step < path.size(); ++step) {
+      if (step + 1 < path.size() && effects.cost(path[step]) > room) continue;
+      if (const auto point = measure_step(path, step)) return Current{path[step], *point};
+    }
+    return std::nullopt;
   }
 
   double kl_limit() const {
@@ -260,8 +348,8 @@ class Search {
       for (int attempt = 0; attempt < kAttempts; ++attempt) {
         Assignment candidate = current.assignment;
         if (!(this->*exchange)(candidate, current, effects) || by_file_.contains(file_of(candidate).dump())) continue;
-        const std::size_t point = measure(file_of(candidate), fmt::format("exchange {}", trial + 1));
-        if (better(point, current.point)) current = {candidate, point};
+        const auto point = measure(file_of(candidate), fmt::format("exchange {}", trial + 1));
+        if (point && better(*point, current.point)) current = {candidate, *point};
         break;
       }
     }
@@ -289,15 +377,17 @@ class Search {
     result.base_calibration = calibration(points_[base_].file, "base");
     if (best) result.chosen_calibration = calibration(points_[*best].file, "chosen");
     for (TunePoint& point : points_) {
-      point.on_front = std::ranges::none_of(points_, [&](const TunePoint& other) {
-        const double cost = cost_of(other.cost) - cost_of(point.cost);
-        const double kl = other.accuracy.kl_divergence - point.accuracy.kl_divergence;
-        return cost <= 0 && kl <= 0 && (cost < 0 || kl < 0);
-      });
+      point.on_front =
+          std::isfinite(point.accuracy.kl_divergence) && std::ranges::none_of(points_, [&](const TunePoint& other) {
+            const double cost = cost_of(other.cost) - cost_of(point.cost);
+            const double kl = other.accuracy.kl_divergence - point.accuracy.kl_divergence;
+            return cost <= 0 && kl <= 0 && (cost < 0 || kl < 0);
+          });
     }
     result.chosen = best;
     result.points = std::move(points_);
     result.sensitivities = std::move(sensitivities_);
+    result.too_large = std::move(too_large_);
     return result;
   }
 
@@ -305,9 +395,10 @@ class Search {
   const TuneOptions& options_;
   std::mt19937_64 random_;
   std::vector<TunePoint> points_;
-  std::map<std::string, std::size_t> by_file_;
+  std::map<std::string, std::optional<std::size_t>> by_file_; // nothing: it does not fit
   std::map<std::string, TuneAccuracy> calibrations_;
   std::vector<TuneSensitivity> sensitivities_;
+  std::vector<TuneTooLarge> too_large_;
   std::size_t base_ = 0;
   std::int64_t done_ = 0;
   std::int64_t total_ = 0;

@@ -1,14 +1,19 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "tessera/bringup/tune/precision_space.hpp"
 
 namespace tessera::bringup {
+
+/// The presets that every search measures.
+inline constexpr std::array<std::string_view, 5> kTunePresets = {"bf16", "bfp8", "bfp4", "accuracy", "performance"};
 
 /// How well a precision keeps to the reference on one part of the text.
 struct TuneAccuracy {
@@ -31,7 +36,8 @@ enum class TuneObjective { WEIGHT_BYTES, TOKENS_PER_S };
 /// The text's parts: sensitivities are measured on one, what is chosen is judged on the other.
 enum class TextPart { CALIBRATION, JUDGED };
 
-/// What the search asks: precisions as files, the answers by measurement and by prediction.
+/// What the search asks: precisions as files, the answers by measurement and by prediction. Either throws OutOfMemory
+/// for a precision that does not fit, which the search then leaves out.
 struct TuneProblem {
   const PrecisionSpace& space;
   std::function<TuneAccuracy(const nlohmann::json& file, TextPart part)> accuracy;
@@ -77,10 +83,18 @@ struct TuneSensitivity {
   double decode_ns_change = 0;
 };
 
+/// A precision that the card's memory does not hold: it was not measured.
+struct TuneTooLarge {
+  std::string name; ///< "bf16", "layers.3.wqkv in BFLOAT16"
+  nlohmann::json file;
+  std::string reason; ///< the allocator's
+};
+
 struct TuneResult {
   std::optional<std::size_t> chosen; ///< among the points; none: nothing keeps to the limits
   std::vector<TunePoint> points;     ///< the base first, then as they were measured
   std::vector<TuneSensitivity> sensitivities;
+  std::vector<TuneTooLarge> too_large;
   TuneAccuracy base_calibration;
   TuneAccuracy chosen_calibration;
 };
@@ -94,7 +108,8 @@ struct TuneResult {
 /// searched by bisection and the result improved by exchanges, each measured on the judged part before it counts. The
 /// same problem, options and measurements give the same result.
 ///
-/// Throws InvalidArgument for limits that are no numbers, and for the objective TOKENS_PER_S without predictions.
+/// Throws InvalidArgument for limits that are no numbers, for fewer weight bytes than the space has, for the objective
+/// TOKENS_PER_S without predictions and for a base whose logits are no numbers; OutOfMemory when the base does not fit.
 TuneResult tune(const TuneProblem& problem, const TuneOptions& options);
 
 } // namespace tessera::bringup
