@@ -106,12 +106,40 @@ TEST(ReportPage, EscapesWhatComesFromFiles) {
             "\xC3\xA9\xEF\xBF\xBD|\xEF\xBF\xBD|"
             "\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD");
   const TemporaryFolder folder;
-  Report report{.key = "k", .facts = {{"model", "<script>alert(1)</script>"}}};
-  report.stages = {{.name = "<i>", .verdict = Verdict::FAILED, .message = "\"<img src=x>\""}};
+  const std::string script = "\"><script>alert(1)</script>";
+  const Row row{.module = script,
+                .figures = {{script, 1.0, Bound{Bound::Kind::AT_MOST, 0.5}}},
+                .passed = false,
+                .advice = script,
+                .notes = {script}};
+  Report report{.key = "k", .facts = {{"model", script}, {script, script}}};
+  report.stages = {{.name = "a-stage", .verdict = Verdict::FAILED, .message = script, .rows = {row}},
+                   {.name = "performance", .verdict = Verdict::PASSED, .rows = {row}}};
   write_report(report, folder.path());
   write_report_page(folder.path());
-  EXPECT_THAT(page_of(folder.path()), Not(HasSubstr("<script>")));
-  EXPECT_THAT(page_of(folder.path()), Not(HasSubstr("<img")));
+  EXPECT_THAT(page_of(folder.path()), HasSubstr("tables/stage-a-stage.csv"));
+  EXPECT_THAT(page_of(folder.path()), Not(HasSubstr("<script")));
+  EXPECT_THAT(report_page::links({.name = script, .caption = script, .columns = {}, .rows = {}}),
+              Not(HasSubstr("<script")));
+}
+
+TEST(ReportPage, WritesNothingOutsideItsFolder) {
+  for (const char* name : {"/../../../escaped", "..", "a/b", "a b", "<i>", "A", "\"", ""}) {
+    const TemporaryFolder folder;
+    const std::filesystem::path run = folder.path() / "run";
+    Report report{.key = "k"};
+    report.stages = {{.name = name, .verdict = Verdict::PASSED, .rows = {{.module = "m", .figures = {}}}}};
+    std::filesystem::create_directory(run);
+    write_report(report, run);
+    try {
+      write_report_page(run);
+      ADD_FAILURE() << "taken: " << name;
+    } catch (const base::IoError& error) {
+      EXPECT_THAT(error.what(), HasSubstr("a stage's name must consist of"));
+    }
+    EXPECT_FALSE(std::filesystem::exists(folder.path() / "escaped.csv"));
+    EXPECT_FALSE(std::filesystem::exists(run / "tables"));
+  }
 }
 
 TEST(ReportPage, SaysWhichFilesAreMissingDamagedOrOfAnotherRun) {
