@@ -6,7 +6,10 @@
 #include <cmath>
 #include <functional>
 #include <nlohmann/json.hpp>
+#include <optional>
+#include <tuple>
 
+#include "tessera/base/error.hpp"
 #include "tessera/bringup/details.hpp"
 #include "tessera/bringup/report_page/run_folder.hpp"
 
@@ -14,19 +17,38 @@ namespace tessera::bringup {
 namespace {
 
 using nlohmann::json;
+using report_page::RunFile;
 using report_page::RunFolder;
 
-constexpr const char* kPerformance = "performance";
+constexpr const char* kAbsent = "absent";
 
-/// HIGHER, LOWER: which way is better. INFORMATION: neither, such as the number of positions.
+/// HIGHER, LOWER: which way is better. INFORMATION: neither, such as the lowest token id.
 enum class Better { HIGHER, LOWER, INFORMATION };
 
-bool is_time(const std::string& stage, const std::string& figure) {
-  return figure.starts_with("host_us") || (stage == kPerformance && !figure.starts_with("predict"));
+/// Where a figure stands.
+struct Place {
+  const std::string& stage;
+  const std::string& module;
+};
+
+/// Whether the host's own speed is in the figure. What is predicted and what is published is the same in equal runs.
+bool is_time(const Place& place, const std::string& figure) {
+  return figure.starts_with("host_us") || (place.stage == "performance" && place.module == kMeasuredHere);
 }
 
+/// Figures that a row has only where the texts part: without them it is better.
+bool is_of_parting(const std::string& figure) {
+  return figure == "top2_gap" || figure == "logit_gap";
+}
+
+bool is_speed(const std::string& figure) {
+  return figure.starts_with("tokens_per_s") || figure.starts_with("predicted_tokens_per_s");
+}
+
+/// How much was judged is a figure too: a verdict over fewer positions says less.
 Better better_of(const std::string& figure) {
-  for (const char* higher : {"pcc", "top1", "top5", "equal_", "finite_", "tokens_per_s", "predicted_tokens_per_s"}) {
+  if (is_speed(figure)) return Better::HIGHER;
+  for (const char* higher : {"pcc", "top1", "top5", "equal_", "finite_", "positions", "tokens", "count"}) {
     if (figure.starts_with(higher)) return Better::HIGHER;
   }
   for (const char* lower : {"max_abs_error", "relative_frobenius_error", "kl_divergence", "loss", "perplexity",
@@ -37,10 +59,11 @@ Better better_of(const std::string& figure) {
 }
 
 /// By how much a figure may be worse.
-double allowed(const std::string& stage, const Figure& figure, const CompareOptions& options) {
-  if (is_time(stage, figure.name)) return options.time * std::abs(figure.value);
+double allowed(const Place& place, const Figure& figure, const CompareOptions& options) {
+  const double size = std::isfinite(figure.value) ? std::abs(figure.value) : 0.0;
+  if (is_time(place, figure.name)) return options.time * size;
   if (figure.name.starts_with("pcc")) return options.pcc;
-  if (better_of(figure.name) == Better::LOWER) return options.relative * std::abs(figure.value);
+  if (is_speed(figure.name) || better_of(figure.name) == Better::LOWER) return options.relative * size;
   return options.share;
 }
 
@@ -48,22 +71,26 @@ bool same(double a, double b) {
   return a == b || (std::isnan(a) && std::isnan(b));
 }
 
-bool is_worse(const std::string& stage, const Figure& before, const Figure& after, const CompareOptions& options) {
+bool is_worse(const Place& place, const Figure& before, const Figure& after, const CompareOptions& options) {
   if (before.holds() && !after.holds()) return true;
   const Better better = better_of(before.name);
   if (better == Better::INFORMATION || same(before.value, after.value)) return false;
-  if (is_time(stage, before.name) && options.time <= 0.0) return false;
+  if (is_time(place, before.name) && options.time <= 0.0) return false;
   if (std::isnan(after.value)) return true;
   const double loss = better == Better::HIGHER ? before.value - after.value : after.value - before.value;
-  return loss > allowed(stage, before, options);
+  return loss > allowed(place, before, options);
 }
 
 /// Whether a difference is more than equal runs may show.
-bool is_change(const std::string& stage, const Figure& before, const Figure& after, const CompareOptions& options) {
+bool is_change(const Place& place, const Figure& before, const Figure& after, const CompareOptions& options) {
   if (same(before.value, after.value)) return false;
-  if (is_time(stage, before.name)) return true;
-  const bool within = std::abs(before.value - after.value) <= allowed(stage, before, options);
+  if (is_time(place, before.name)) return true;
+  const bool within = std::abs(before.value - after.value) <= allowed(place, before, options);
   return !within || before.holds() != after.holds();
+}
+
+std::string shown(const Figure& figure) {
+  return fmt::format("{:.9g}", figure.value);
 }
 
 class Comparer {
@@ -80,8 +107,8 @@ class Comparer {
         add({.kind = Change::Kind::VERDICT,
              .stage = stage.name,
              .before = to_string(stage.verdict),
-             .after = "absent",
-             .worse = true});
+             .after = kAbsent,
+             .worse = stage.verdict == Verdict::PASSED});
       } else {
         compare_stage(stage, *other);
       }
@@ -90,10 +117,11 @@ class Comparer {
       if (find_stage(first_.report, stage.name) == nullptr)
         add({.kind = Change::Kind::VERDICT,
              .stage = stage.name,
-             .before = "absent",
+             .before = kAbsent,
              .after = to_string(stage.verdict),
              .worse = stage.verdict == Verdict::FAILED});
     }
+    compare_files();
     compare_texts();
     return std::move(result_);
   }
@@ -108,7 +136,7 @@ class Comparer {
   void compare_facts() {
     const auto value_of = [](const Report& report, const std::string& name) -> std::string {
       const auto found = std::ranges::find(report.facts, name, &std::pair<std::string, std::string>::first);
-      return found == report.facts.end() ? "absent" : found->second;
+      return found == report.facts.end() ? kAbsent : found->second;
     };
     for (const auto& [name, value] : first_.report.facts) {
       const std::string other = value_of(second_.report, name);
@@ -116,8 +144,8 @@ class Comparer {
         result_.facts.push_back({.kind = Change::Kind::FACT, .figure = name, .before = value, .after = other});
     }
     for (const auto& [name, value] : second_.report.facts) {
-      if (value_of(first_.report, name) == "absent")
-        result_.facts.push_back({.kind = Change::Kind::FACT, .figure = name, .before = "absent", .after = value});
+      if (value_of(first_.report, name) == kAbsent)
+        result_.facts.push_back({.kind = Change::Kind::FACT, .figure = name, .before = kAbsent, .after = value});
     }
   }
 
@@ -131,6 +159,9 @@ class Comparer {
            .after = to_string(after.verdict),
            .worse = worse});
     }
+    // A stage that was skipped, or ended by an error, has no rows; its verdict is the regression.
+    const bool verdict_says_it = before.verdict != after.verdict;
+    const bool all_gone = after.rows.empty();
     for (const Row& row : before.rows) {
       const auto other = std::ranges::find(after.rows, row.module, &Row::module);
       if (other == after.rows.end()) {
@@ -138,8 +169,8 @@ class Comparer {
              .stage = before.name,
              .module = row.module,
              .before = row.passed ? "passed" : "failed",
-             .after = "absent",
-             .worse = row.passed && !after.rows.empty()});
+             .after = kAbsent,
+             .worse = row.passed && !(all_gone && verdict_says_it)});
       } else {
         compare_row(before.name, row, *other);
       }
@@ -149,7 +180,7 @@ class Comparer {
         add({.kind = Change::Kind::ROW,
              .stage = before.name,
              .module = row.module,
-             .before = "absent",
+             .before = kAbsent,
              .after = row.passed ? "passed" : "failed",
              .worse = !row.passed});
     }
@@ -163,35 +194,99 @@ class Comparer {
            .before = before.passed ? "passed" : "failed",
            .after = after.passed ? "passed" : "failed",
            .worse = !after.passed});
-    for (const Figure& figure : before.figures) {
-      const auto other = std::ranges::find(after.figures, figure.name, &Figure::name);
-      if (other == after.figures.end() || !is_change(stage, figure, *other, options_)) continue;
-      add({.kind = is_time(stage, figure.name) ? Change::Kind::TIME : Change::Kind::FIGURE,
+    const Place place{stage, before.module};
+    const auto change = [&](const std::string& figure, std::string was, std::string is, bool worse) {
+      add({.kind = is_time(place, figure) ? Change::Kind::TIME : Change::Kind::FIGURE,
            .stage = stage,
            .module = before.module,
-           .figure = figure.name,
-           .before = fmt::format("{:.9g}", figure.value),
-           .after = fmt::format("{:.9g}", other->value),
-           .worse = is_worse(stage, figure, *other, options_)});
+           .figure = figure,
+           .before = std::move(was),
+           .after = std::move(is),
+           .worse = worse});
+    };
+    for (const Figure& figure : before.figures) {
+      const auto other = std::ranges::find(after.figures, figure.name, &Figure::name);
+      if (other == after.figures.end()) {
+        change(figure.name, shown(figure), kAbsent, !is_of_parting(figure.name));
+      } else if (is_change(place, figure, *other, options_)) {
+        change(figure.name, shown(figure), shown(*other), is_worse(place, figure, *other, options_));
+      }
+    }
+    for (const Figure& figure : after.figures) {
+      if (std::ranges::find(before.figures, figure.name, &Figure::name) == before.figures.end())
+        change(figure.name, kAbsent, shown(figure), !figure.holds());
+    }
+  }
+
+  /// Files that one run's page is made from and the other's is not. Those of a stage that the second run has not are
+  /// not missed: its verdict says so.
+  void compare_files() {
+    const std::tuple<const char*, const char*, RunFile RunFolder::*> files[] = {
+        {"generations.json", "generation", &RunFolder::generations},
+        {"tokens.json", "teacher-forcing", &RunFolder::tokens},
+        {"ops.json", "", &RunFolder::ops},
+        {"memory.json", "", &RunFolder::memory},
+        {"timeline.json", "", &RunFolder::timeline},
+        {"sharding.json", "", &RunFolder::sharding}};
+    for (const auto& [name, stage, member] : files) {
+      const RunFile& before = first_.*member;
+      const RunFile& after = second_.*member;
+      if (before.usable() == after.usable()) continue;
+      const bool expected = *stage == '\0' || find_stage(second_.report, stage) != nullptr;
+      add({.kind = Change::Kind::FILE,
+           .stage = stage,
+           .module = name,
+           .before = before.usable() ? "usable" : before.problem,
+           .after = after.usable() ? "usable" : after.problem,
+           .worse = before.usable() && expected});
+    }
+  }
+
+  /// What a usable file says; nothing, and a change, when it is no such file after all.
+  std::optional<std::vector<GenerationDetail>> texts_of(const RunFile& file, bool worse) {
+    try {
+      return generations_from_json(file.content);
+    } catch (const base::InvalidArgument& error) {
+      add({.kind = Change::Kind::FILE,
+           .stage = "generation",
+           .module = "generations.json",
+           .before = worse ? "usable" : error.what(),
+           .after = worse ? error.what() : "usable",
+           .worse = worse});
+      return std::nullopt;
     }
   }
 
   /// The device's texts; those of a reference that is another one are no news of the device.
   void compare_texts() {
     if (!first_.generations.usable() || !second_.generations.usable()) return;
-    const auto before = generations_from_json(first_.generations.content);
-    const auto after = generations_from_json(second_.generations.content);
-    for (const GenerationDetail& one : before) {
-      const auto other = std::ranges::find_if(
-          after, [&](const GenerationDetail& g) { return g.number == one.number && g.prompt == one.prompt; });
-      if (other == after.end() || other->device == one.device) continue;
-      const auto [a, b] =
-          std::mismatch(one.device.begin(), one.device.end(), other->device.begin(), other->device.end());
+    const auto before = texts_of(first_.generations, false);
+    if (!before) return;
+    const auto after = texts_of(second_.generations, true);
+    if (!after) return;
+    const auto change = [&](std::size_t number, std::string was, std::string is, bool worse) {
       add({.kind = Change::Kind::TEXT,
            .stage = "generation",
-           .module = fmt::format("prompt {}", one.number),
-           .before = token_at(one, a - one.device.begin()),
-           .after = token_at(*other, b - other->device.begin())});
+           .module = fmt::format("prompt {}", number),
+           .before = std::move(was),
+           .after = std::move(is),
+           .worse = worse});
+    };
+    for (const GenerationDetail& one : *before) {
+      const auto other = std::ranges::find(*after, one.number, &GenerationDetail::number);
+      if (other == after->end()) {
+        change(one.number, fmt::format("{} tokens", one.device.size()), kAbsent, true);
+      } else if (other->prompt != one.prompt) {
+        change(one.number, "its prompt", "another prompt", result_.same_key); // which has the prompts in it
+      } else if (other->device != one.device) {
+        const auto [a, b] =
+            std::mismatch(one.device.begin(), one.device.end(), other->device.begin(), other->device.end());
+        change(one.number, token_at(one, a - one.device.begin()), token_at(*other, b - other->device.begin()), false);
+      }
+    }
+    for (const GenerationDetail& one : *after) {
+      if (std::ranges::find(*before, one.number, &GenerationDetail::number) == before->end())
+        change(one.number, kAbsent, fmt::format("{} tokens", one.device.size()), false);
     }
   }
 
@@ -222,6 +317,8 @@ std::string to_string(Change::Kind kind) {
       return "text";
     case Change::Kind::ROW:
       return "row";
+    case Change::Kind::FILE:
+      return "file";
   }
   return "";
 }
@@ -262,6 +359,11 @@ bool Comparison::nothing_changed() const {
 
 Comparison compare_runs(const std::filesystem::path& first, const std::filesystem::path& second,
                         const CompareOptions& options) {
+  for (const auto& [name, tolerance] : {std::pair{"PCC", options.pcc}, std::pair{"errors", options.relative},
+                                        std::pair{"shares", options.share}, std::pair{"times", options.time}}) {
+    base::require(std::isfinite(tolerance) && tolerance >= 0.0,
+                  "[compare] the tolerance of {} must be finite and at least 0; received {}", name, tolerance);
+  }
   const RunFolder before = report_page::read_run_folder(first);
   const RunFolder after = report_page::read_run_folder(second);
   return Comparer(before, after, options).compare();

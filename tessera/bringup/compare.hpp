@@ -11,17 +11,17 @@ namespace tessera::bringup {
 /// tightly; times never count unless they are asked for.
 struct CompareOptions {
   double pcc = 1e-6;      ///< PCC may fall by so much
-  double relative = 1e-3; ///< errors, divergences, losses and perplexities may grow by this part
+  double relative = 1e-3; ///< errors, divergences, losses and perplexities may grow, predicted speeds fall by this part
   double share = 1e-9;    ///< top-1, top-5 and other shares and counts may fall by so much
-  double time = 0.0;      ///< speeds may fall, times grow by this part; 0: they are told, no regressions
+  double time = 0.0;      ///< speeds of this host may fall, times grow by this part; 0: they are told, no regressions
 };
 
 /// What is other in the second run.
 struct Change {
-  enum class Kind { FACT, VERDICT, FIGURE, TIME, TEXT, ROW };
+  enum class Kind { FACT, VERDICT, FIGURE, TIME, TEXT, ROW, FILE };
   Kind kind = Kind::FIGURE;
   std::string stage;
-  std::string module; ///< empty: the stage as a whole
+  std::string module; ///< or the file's name; empty: the stage as a whole
   std::string figure; ///< or the fact's name
   std::string before;
   std::string after;
@@ -37,8 +37,8 @@ struct Comparison {
   bool nothing_changed() const; ///< but for times
 };
 
-/// Sets the second run's report and generated texts beside the first's. Throws IoError when a folder has no usable
-/// bringup.json.
+/// Sets the second run's report and generated texts beside the first's; what only the first has is a regression. Throws
+/// IoError when a folder has no usable bringup.json, InvalidArgument for tolerances that are not finite.
 Comparison compare_runs(const std::filesystem::path& first, const std::filesystem::path& second,
                         const CompareOptions& options);
 

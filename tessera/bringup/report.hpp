@@ -25,6 +25,9 @@ struct Figure {
   bool holds() const;
 };
 
+/// The row of the stage performance that says how fast this host was; its others are the same in equal runs.
+inline constexpr const char* kMeasuredHere = "measured on this host";
+
 /// What was found about one module.
 struct Row {
   std::string module; ///< "layers.3.mlp", "logits", "prompt 0"

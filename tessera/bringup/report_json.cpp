@@ -59,8 +59,16 @@ Verdict verdict_from_string(const std::string& text) {
   return Verdict::NOT_RUN;
 }
 
+/// A stage's name names its files too, so a folder or a tag in it would lead elsewhere.
+std::string stage_name_from_json(const json& in) {
+  const auto name = in.get<std::string>();
+  const bool plain = !name.empty() && name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789-") == name.npos;
+  base::require(plain, "a stage's name must consist of a to z, 0 to 9 and -; received {}", in.dump());
+  return name;
+}
+
 StageResult stage_from_json(const json& in) {
-  StageResult stage{.name = in.at("name"),
+  StageResult stage{.name = stage_name_from_json(in.at("name")),
                     .verdict = verdict_from_string(in.at("verdict")),
                     .message = in.at("message"),
                     .time_s = in.at("time_s"),

@@ -1,7 +1,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "tessera/base/error.hpp"
 #include "tessera/base/file.hpp"
@@ -106,12 +108,40 @@ TEST(ReportPage, EscapesWhatComesFromFiles) {
             "\xC3\xA9\xEF\xBF\xBD|\xEF\xBF\xBD|"
             "\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD");
   const TemporaryFolder folder;
-  Report report{.key = "k", .facts = {{"model", "<script>alert(1)</script>"}}};
-  report.stages = {{.name = "<i>", .verdict = Verdict::FAILED, .message = "\"<img src=x>\""}};
+  const std::string script = "\"><script>alert(1)</script>";
+  const Row row{.module = script,
+                .figures = {{script, 1.0, Bound{Bound::Kind::AT_MOST, 0.5}}},
+                .passed = false,
+                .advice = script,
+                .notes = {script}};
+  Report report{.key = "k", .facts = {{"model", script}, {script, script}}};
+  report.stages = {{.name = "a-stage", .verdict = Verdict::FAILED, .message = script, .rows = {row}},
+                   {.name = "performance", .verdict = Verdict::PASSED, .rows = {row}}};
   write_report(report, folder.path());
   write_report_page(folder.path());
-  EXPECT_THAT(page_of(folder.path()), Not(HasSubstr("<script>")));
-  EXPECT_THAT(page_of(folder.path()), Not(HasSubstr("<img")));
+  EXPECT_THAT(page_of(folder.path()), HasSubstr("tables/stage-a-stage.csv"));
+  EXPECT_THAT(page_of(folder.path()), Not(HasSubstr("<script")));
+  EXPECT_THAT(report_page::links({.name = script, .caption = script, .columns = {}, .rows = {}}),
+              Not(HasSubstr("<script")));
+}
+
+TEST(ReportPage, WritesNothingOutsideItsFolder) {
+  for (const char* name : {"/../../../escaped", "..", "a/b", "a b", "<i>", "A", "\"", ""}) {
+    const TemporaryFolder folder;
+    const std::filesystem::path run = folder.path() / "run";
+    Report report{.key = "k"};
+    report.stages = {{.name = name, .verdict = Verdict::PASSED, .rows = {{.module = "m", .figures = {}}}}};
+    std::filesystem::create_directory(run);
+    write_report(report, run);
+    try {
+      write_report_page(run);
+      ADD_FAILURE() << "taken: " << name;
+    } catch (const base::IoError& error) {
+      EXPECT_THAT(error.what(), HasSubstr("a stage's name must consist of"));
+    }
+    EXPECT_FALSE(std::filesystem::exists(folder.path() / "escaped.csv"));
+    EXPECT_FALSE(std::filesystem::exists(run / "tables"));
+  }
 }
 
 TEST(ReportPage, SaysWhichFilesAreMissingDamagedOrOfAnotherRun) {
@@ -188,9 +218,9 @@ TEST(Compare, HoldsFiguresToTheirTolerancesAndTimesToNone) {
   const TemporaryFolder second;
   const auto write = [](const TemporaryFolder& folder, double kl, double speed) {
     Report report{.key = "k"};
-    Row row{.module = "text", .figures = {{"kl_divergence", kl, {}}, {"tokens_per_s_user", speed, {}}}};
+    Row row{.module = kMeasuredHere, .figures = {{"tokens_per_s_user", speed, {}}, {"ttft_ms", 1e3 / speed, {}}}};
     report.stages = {{.name = "performance", .verdict = Verdict::PASSED, .rows = {row}}};
-    row.figures = {{"kl_divergence", kl, {}}, {"pcc", 1.0 - kl, {}}};
+    row = {.module = "text", .figures = {{"kl_divergence", kl, {}}, {"pcc", 1.0 - kl, {}}}};
     report.stages.push_back({.name = "teacher-forcing", .verdict = Verdict::PASSED, .rows = {row}});
     write_report(report, folder.path());
   };
@@ -198,9 +228,149 @@ TEST(Compare, HoldsFiguresToTheirTolerancesAndTimesToNone) {
   write(second, 0.011, 50.0);
   const Comparison comparison = compare_runs(first.path(), second.path(), {});
   EXPECT_TRUE(comparison.regressed());
-  EXPECT_THAT(to_table(comparison), HasSubstr("Times, which do not count\n  performance: text"));
+  EXPECT_THAT(to_table(comparison), HasSubstr("Times, which do not count\n  performance: measured on this host"));
   EXPECT_FALSE(compare_runs(first.path(), second.path(), {.pcc = 0.01, .relative = 0.2}).regressed());
   EXPECT_TRUE(compare_runs(first.path(), second.path(), {.pcc = 0.01, .relative = 0.2, .time = 0.1}).regressed());
+}
+
+/// Runs as their files say, before and after something was done to them.
+class CompareFiles : public ::testing::Test {
+ protected:
+  CompareFiles() {
+    const Row text{.module = "text",
+                   .figures = {{"kl_divergence", 0.01, {}}, {"top1", 0.99, {}}, {"positions", 256, {}}}};
+    const Row prompt{.module = "prompt 0", .figures = {{"equal_tokens", 2, {}}, {"logit_gap", 0.1, {}}}};
+    const Row host{.module = kMeasuredHere, .figures = {{"tokens_per_s_user", 20, {}}, {"ttft_ms", 9, {}}}};
+    const Row card{.module = "predicted for the card",
+                   .figures = {{"tokens_per_s_user", 276.9, {}}, {"ttft_ms", 3, {}}}};
+    before.stages = {{.name = "teacher-forcing", .verdict = Verdict::PASSED, .rows = {text}},
+                     {.name = "generation", .verdict = Verdict::PASSED, .rows = {prompt}},
+                     {.name = "performance", .verdict = Verdict::PASSED, .rows = {host, card}}};
+    after = before;
+    texts_before = {{.number = 0, .prompt = {1}, .reference = {2, 3}, .device = {2, 3}},
+                    {.number = 1, .prompt = {4}, .reference = {5, 6}, .device = {5, 7}}};
+    texts_after = texts_before;
+  }
+
+  /// Compares, and says as a table what came out.
+  std::string compare(const CompareOptions& options = {}) {
+    const auto write = [](const TemporaryFolder& folder, const Report& report, auto texts) {
+      write_report(report, folder.path());
+      write_details({.tokens = {}, .generations = std::move(texts)}, report.key, folder.path());
+    };
+    write(first, before, texts_before);
+    write(second, after, texts_after);
+    if (!damage.empty()) second.write("generations.json", damage);
+    comparison = compare_runs(first.path(), second.path(), options);
+    return to_table(comparison);
+  }
+
+  Report before{.key = "k"};
+  Report after;
+  std::optional<std::vector<GenerationDetail>> texts_before;
+  std::optional<std::vector<GenerationDetail>> texts_after;
+  std::string damage;
+  TemporaryFolder first;
+  TemporaryFolder second;
+  Comparison comparison;
+};
+
+TEST_F(CompareFiles, WithoutAChangeAreEqual) {
+  EXPECT_EQ(compare(), "Nothing changed.\n");
+}
+
+TEST_F(CompareFiles, AFigureThatIsGoneIsWorse) {
+  after.stages[0].rows[0].figures.erase(after.stages[0].rows[0].figures.begin(),
+                                        after.stages[0].rows[0].figures.begin() + 2);
+  const std::string table = compare();
+  EXPECT_THAT(table, ::testing::ContainsRegex("teacher-forcing: text kl_divergence +0.01 -> absent"));
+  EXPECT_THAT(table, ::testing::ContainsRegex("teacher-forcing: text top1 +0.99 -> absent"));
+  EXPECT_THAT(table, HasSubstr("WORSE: 2 regressions"));
+}
+
+TEST_F(CompareFiles, AFigureThatIsNewIsToldAndWorseWhereItBreaksItsLimit) {
+  std::vector<Figure>& figures = after.stages[0].rows[0].figures;
+  figures.push_back({"top5", 0.5, {}});
+  EXPECT_THAT(compare(), ::testing::ContainsRegex("text top5 +absent -> 0.5"));
+  EXPECT_FALSE(comparison.regressed());
+  figures.back().bound = Bound{Bound::Kind::AT_LEAST, 0.9};
+  compare();
+  EXPECT_TRUE(comparison.regressed());
+}
+
+TEST_F(CompareFiles, TextsThatPartNoMoreAreNotWorse) {
+  after.stages[1].rows[0].figures.pop_back(); // logit_gap
+  EXPECT_THAT(compare(), HasSubstr("logit_gap"));
+  EXPECT_FALSE(comparison.regressed());
+}
+
+TEST_F(CompareFiles, FewerPositionsAreWorse) {
+  after.stages[0].rows[0].figures[2].value = 2;
+  EXPECT_THAT(compare(), HasSubstr("WORSE: 1 regression"));
+}
+
+TEST_F(CompareFiles, RowsThatAreGoneAreWorseThoughTheStagePassed) {
+  after.stages[0].rows.clear();
+  EXPECT_THAT(compare(), HasSubstr("teacher-forcing: text"));
+  EXPECT_TRUE(comparison.regressed());
+}
+
+TEST_F(CompareFiles, ThePredictionForTheCardIsNoTimeOfThisHost) {
+  after.stages[2].rows[0].figures[0].value = 10;
+  after.stages[2].rows[1].figures[0].value = 138.5;
+  EXPECT_THAT(compare(), ::testing::ContainsRegex("Worse\n  performance: predicted for the card tokens_per_s_user"));
+  EXPECT_THAT(to_table(comparison), HasSubstr("WORSE: 1 regression"));
+  after.stages[2].rows[1].figures[0].value = 400;
+  compare();
+  EXPECT_FALSE(comparison.regressed());
+  EXPECT_FALSE(comparison.nothing_changed());
+}
+
+TEST_F(CompareFiles, GeneratedTextsThatAreMissingOrDamagedAreWorse) {
+  texts_after.reset();
+  EXPECT_THAT(compare(), HasSubstr("usable -> generations.json is missing from the folder."));
+  EXPECT_TRUE(comparison.regressed());
+  for (const char* const text : {"{\"key\"", R"({"key": "k", "prompts": 3})", R"({"key": "other", "prompts": []})"}) {
+    damage = text;
+    EXPECT_THAT(compare(), HasSubstr("generation: generations.json")) << text;
+    EXPECT_TRUE(comparison.regressed()) << text;
+  }
+}
+
+TEST_F(CompareFiles, GeneratedTextsThatOnlyTheSecondRunHasAreNews) {
+  texts_before.reset();
+  EXPECT_THAT(compare(), HasSubstr("-> usable"));
+  EXPECT_FALSE(comparison.regressed());
+}
+
+TEST_F(CompareFiles, APromptThatIsGoneIsWorse) {
+  texts_after->pop_back();
+  EXPECT_THAT(compare(), ::testing::ContainsRegex("generation: prompt 1 +2 tokens -> absent"));
+  EXPECT_TRUE(comparison.regressed());
+  texts_after = {texts_before->begin(), texts_before->end()};
+  texts_after->back().prompt = {9};
+  EXPECT_THAT(compare(), HasSubstr("its prompt -> another prompt"));
+}
+
+TEST_F(CompareFiles, AStageThatDidNotPassIsNotMissed) {
+  for (const Verdict verdict : {Verdict::SKIPPED, Verdict::FAILED, Verdict::NOT_RUN, Verdict::PASSED}) {
+    before.stages[1].verdict = verdict;
+    before.stages[1].rows.clear();
+    after.stages.erase(after.stages.begin() + 1);
+    texts_after.reset();
+    EXPECT_THAT(compare(), HasSubstr("-> absent"));
+    EXPECT_EQ(comparison.regressed(), verdict == Verdict::PASSED) << to_table(comparison);
+    after.stages.insert(after.stages.begin() + 1, before.stages[1]);
+  }
+}
+
+TEST_F(CompareFiles, TolerancesMustBeFinite) {
+  for (const double bad : {std::nan(""), HUGE_VAL, -1.0}) {
+    EXPECT_THROW(compare({.pcc = bad}), base::InvalidArgument);
+    EXPECT_THROW(compare({.relative = bad}), base::InvalidArgument);
+    EXPECT_THROW(compare({.share = bad}), base::InvalidArgument);
+    EXPECT_THROW(compare({.time = bad}), base::InvalidArgument);
+  }
 }
 
 TEST(Compare, SaysFirstThatTheRunsAreOfAnotherKind) {

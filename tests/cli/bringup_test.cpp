@@ -72,6 +72,7 @@ TEST_F(Bringup, RunsAreComparedAndTheirPagesMadeAgain) {
   EXPECT_EQ(worse.exit_code, 1);
   EXPECT_THAT(worse.output, HasSubstr("layers.0"));
   EXPECT_EQ(run_tessera({"compare", folder_.file("before"), folder_.file("nowhere")}).exit_code, 3);
+  EXPECT_EQ(run_tessera({"compare", folder_.file("before"), folder_.file("worse"), "--tolerance", "nan"}).exit_code, 2);
 
   const std::string page = base::read_file(folder_.file("before/report.html"), 10 << 20);
   std::filesystem::remove(folder_.file("before/report.html"));

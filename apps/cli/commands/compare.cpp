@@ -27,17 +27,14 @@ int run(const Options& options) {
 void add_options(CLI::App& app, Options& options) {
   app.add_option("RUN_A", options.first, "The folder of the run before")->required();
   app.add_option("RUN_B", options.second, "The folder of the run after")->required();
-  const CLI::Range parts(0.0, 1e9);
-  app.add_option("--pcc-tolerance", options.limits.pcc, "PCC may fall by so much")->check(parts)->capture_default_str();
-  app.add_option("--tolerance", options.limits.relative, "Errors, divergences and perplexities may grow by this part")
-      ->check(parts)
+  app.add_option("--pcc-tolerance", options.limits.pcc, "PCC may fall by so much")->capture_default_str();
+  app.add_option("--tolerance", options.limits.relative,
+                 "Errors, divergences and perplexities may grow, predicted speeds fall by this part")
       ->capture_default_str();
   app.add_option("--share-tolerance", options.limits.share, "Top-1, top-5 and other shares may fall by so much")
-      ->check(parts)
       ->capture_default_str();
   app.add_option("--time-tolerance", options.limits.time,
-                 "Speeds may fall and times grow by this part; 0: they are told, and are no regressions")
-      ->check(parts)
+                 "Speeds of this host may fall, times grow by this part; 0: they are told, and are no regressions")
       ->capture_default_str();
   options.json.add(app, "The comparison");
 }
@@ -48,7 +45,8 @@ Command compare_command() {
   return {.name = "compare",
           .summary = "What changed between two bring-ups: verdicts, figures, texts; fails on a regression",
           .examples =
-              "Exit code 1 when a stage or a row fails that passed, or a figure is worse by more than its tolerance.\n"
+              "Exit code 1 when a stage or a row fails that passed, a figure is worse by more than its tolerance, or\n"
+              "something is gone.\n"
               "Whether the runs are of the same checkpoint, precision and settings is said first.\n\n"
               "Examples:\n"
               "  tessera compare build/report-before build/report-after\n"

@@ -119,7 +119,7 @@ Cell Cell::integer(std::int64_t value) {
 std::string links(const Table& table, const std::string& note) {
   return fmt::format(
       "<p class=\"files\">{2}{0}: <a href=\"tables/{1}.csv\">CSV</a> <a href=\"tables/{1}.json\">JSON</a></p>\n",
-      escaped(table.caption), table.name, escaped(note));
+      escaped(table.caption), escaped(table.name), escaped(note));
 }
 
 std::string to_html(const Table& table, std::size_t rows) {

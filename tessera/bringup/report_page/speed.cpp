@@ -71,7 +71,7 @@ Section speed_section(const RunFolder& run) {
   section.body += "<figure id=\"figure-speed\" class=\"blocks\">\n";
   bool predicted = false;
   for (const Row& row : stage->rows) {
-    if (row.module == "measured on this host") {
+    if (row.module == kMeasuredHere) {
       section.body += block(row, "measured", "Measured <small>on this host</small>",
                             "Tessera's own run on this machine's processor.");
     } else if (row.module == "predicted for the card") {

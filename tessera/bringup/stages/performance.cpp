@@ -39,7 +39,7 @@ Row measured(const StageContext& context, const Case& one) {
   generator.submit({.prompt_ids = one.prompt, .max_tokens = one.tokens});
   generator.run();
   const generate::Generation& generation = generator.generations().front();
-  return {.module = "measured on this host",
+  return {.module = kMeasuredHere,
           .figures = {{"tokens_per_s_user", generation.tokens_per_s(), {}},
                       {"ttft_ms", generation.time_to_first_token_s * 1e3, {}}},
           .notes = {fmt::format("one user, prompt {}, {} tokens; of this host, which is not the card",
