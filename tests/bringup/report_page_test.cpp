@@ -236,6 +236,40 @@ TEST(ReportPage, ShowsIdsOnlyWithoutATokenizer) {
   EXPECT_THAT(page(true), HasSubstr("<p class=\"tokens\"><i "));
 }
 
+TEST(ReportPage, SaysInItsPlaceThatAFileIsDamaged) {
+  using nlohmann::json;
+  json history{{"held_bytes", json::object()}, {"peak_bytes", 8}, {"peak_op_number", 0}, {"capacity_bytes", 64}};
+  for (std::size_t kind = 0; kind < runtime::kMemoryKinds; ++kind)
+    history["used_bytes_by_kind"][std::string(runtime::to_string(static_cast<runtime::MemoryKind>(kind)))] =
+        json::array({8});
+  json memory = json::parse(R"({"key": "k", "ops": [["add", ""]], "phases": [{"name": "prefill", "first_op": 0}]})");
+  memory["dram"] = memory["l1"] = history;
+  const json op = json::parse(R"({"name": "add", "scope": "", "begin_us": 1.0, "time_us": 1.0})");
+  json timeline = json::parse(R"({"key": "k", "steps": [{"name": "decode", "ops": []}]})");
+  timeline["steps"][0]["ops"] = json::array({op, op});
+  const auto page = [&](const json& of_memory, const json& of_timeline) {
+    const TemporaryFolder folder;
+    write_report({.key = "k"}, folder.path());
+    folder.write("memory.json", of_memory.dump());
+    folder.write("timeline.json", of_timeline.dump());
+    write_report_page(folder.path());
+    return page_of(folder.path());
+  };
+  EXPECT_THAT(page(memory, timeline), Not(HasSubstr("The file is damaged")));
+  for (const json& value : {json(1000000), json(1), json(-1)}) {
+    json damaged = memory;
+    damaged["dram"]["peak_op_number"] = value;
+    EXPECT_THAT(page(damaged, timeline), HasSubstr("memory.json must be one that bringup wrote")) << value;
+  }
+  json damaged = timeline;
+  json& ops = damaged["steps"][0]["ops"];
+  ops[0]["begin_us"] = ops[0]["time_us"] = 1e308; // each is finite, their sum is not
+  EXPECT_THAT(page(memory, damaged), HasSubstr("timeline.json must be one that bringup wrote"));
+  ops[0] = ops[1] = op;
+  ops[0]["time_us"] = ops[1]["time_us"] = 1e308;
+  EXPECT_THAT(page(memory, damaged), HasSubstr("timeline.json must be one that bringup wrote"));
+}
+
 TEST(Compare, OfEqualRunsReportsNothing) {
   const TemporaryFolder first;
   const TemporaryFolder second;
