@@ -150,7 +150,7 @@ ModelOnBoard open_model(const ModelOptions& options, const checkpoint::Checkpoin
   };
   const auto start = std::chrono::steady_clock::now();
   opened.model = models::load_copies(opened.mesh, checkpoint, load, opened.parallelism);
-  for (runtime::MeshDevice* device : opened.devices()) OpWatch::attach(*device);
+  for (runtime::MeshDevice* device : opened.devices()) OpWatch::attach(*device, options.board);
   const std::chrono::duration<double> time = std::chrono::steady_clock::now() - start;
   const nn::CausalLMInfo& info = opened.model->info();
   spdlog::debug("{}: {} layers, context {}, {} users, loaded in {:.2f} s", info.family, info.layers, info.context,
