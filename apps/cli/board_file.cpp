@@ -57,7 +57,11 @@ BoardSpec read_board(const std::filesystem::path& path) {
 } // namespace
 
 BoardSpec find_board(const std::string& name_or_file) {
-  return name_or_file.ends_with(".json") ? read_board(name_or_file) : board(name_or_file);
+  return is_board_file(name_or_file) ? read_board(name_or_file) : board(name_or_file);
+}
+
+bool is_board_file(const std::string& name_or_file) {
+  return name_or_file.ends_with(".json");
 }
 
 } // namespace tessera::cli

@@ -12,5 +12,6 @@ namespace tessera::cli {
 /// `links_per_neighbour`, `link_bytes_per_s`, `hop_latency_ns`. Throws IoError for a file that cannot be read,
 /// InvalidArgument for unknown boards and keys and for values that no board has.
 BoardSpec find_board(const std::string& name_or_file);
+bool is_board_file(const std::string& name_or_file);
 
 } // namespace tessera::cli

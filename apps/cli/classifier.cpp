@@ -53,7 +53,7 @@ ClassifierOnBoard open_classifier(const ModelOptions& options, const checkpoint:
                                            .trace_region_size = options.trace_region_size});
   opened.model = models::load_classifier(
       opened.mesh, checkpoint, {.precision = options.precision, .random_seed = random_seed, .tensor_parallel = tp});
-  OpWatch::attach(*opened.mesh);
+  OpWatch::attach(*opened.mesh, options.board);
   return opened;
 }
 

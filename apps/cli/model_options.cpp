@@ -14,6 +14,7 @@
 #include "apps/cli/standard_streams.hpp"
 #include "tessera/base/error.hpp"
 #include "tessera/base/file.hpp"
+#include "tessera/bringup/identity.hpp"
 #include "tessera/kernels/kernels.hpp"
 
 namespace tessera::cli {
@@ -102,7 +103,7 @@ Ranks::Facts facts_of(const ModelOptions& options, const BoardSpec& board, const
   const bool from_file = options.precision.ends_with(".json");
   return {{"program version", TESSERA_VERSION},
           {"instruction set", std::string(kernels::kernels().isa)},
-          {"checkpoint", content_of(checkpoint)},
+          {"checkpoint", bringup::checkpoint_content(checkpoint)},
           {"--board", fmt::format("{}, a mesh of {}x{} with {} x {} bytes", board.name, board.mesh_rows,
                                   board.mesh_columns, board.arch.dram_banks, board.arch.dram_bytes_per_bank)},
           {"--dp and --tp", models::to_string(parallelism)},
@@ -149,7 +150,7 @@ ModelOnBoard open_model(const ModelOptions& options, const checkpoint::Checkpoin
   };
   const auto start = std::chrono::steady_clock::now();
   opened.model = models::load_copies(opened.mesh, checkpoint, load, opened.parallelism);
-  for (runtime::MeshDevice* device : opened.devices()) OpWatch::attach(*device);
+  for (runtime::MeshDevice* device : opened.devices()) OpWatch::attach(*device, options.board);
   const std::chrono::duration<double> time = std::chrono::steady_clock::now() - start;
   const nn::CausalLMInfo& info = opened.model->info();
   spdlog::debug("{}: {} layers, context {}, {} users, loaded in {:.2f} s", info.family, info.layers, info.context,

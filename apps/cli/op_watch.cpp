@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "apps/cli/board_file.hpp"
 #include "apps/cli/exit_code.hpp"
 #include "apps/cli/ranks.hpp"
 #include "apps/cli/standard_streams.hpp"
@@ -23,6 +24,7 @@ struct State {
   std::vector<const CLI::Option*> options; ///< of all commands
   std::string folder;                      ///< "": the default one
   std::string default_folder = ".";
+  std::string board_file; ///< of the devices; "": the board is built in
   double strictness = 1.0;
   std::unique_ptr<bringup::OpComparison> comparison;
 
@@ -68,8 +70,9 @@ void print_first_below(const bringup::OpComparison& comparison) {
   if (!comparison.save_failure().empty())
     write_note(fmt::format("  its operands could not be saved: {}", comparison.save_failure()));
   if (comparison.saved().empty()) return;
-  write_note(fmt::format("  its operands lie in {}; run it again: tessera replay-op {}", comparison.saved().string(),
-                         comparison.saved().string()));
+  const std::string& board = state().board_file;
+  write_note(fmt::format("  its operands lie in {0}; run it again: tessera replay-op {0}{1}",
+                         comparison.saved().string(), board.empty() ? "" : " --board " + board));
 }
 
 } // namespace
@@ -91,9 +94,10 @@ void OpWatch::set_default_folder(const std::filesystem::path& folder) {
   state().default_folder = folder.string();
 }
 
-void OpWatch::attach(runtime::MeshDevice& device) {
+void OpWatch::attach(runtime::MeshDevice& device, const std::string& board) {
   State& own = state();
   if (!own.wanted()) return;
+  own.board_file = is_board_file(board) ? board : "";
   base::require<base::Unsupported>(!Ranks::several(),
                                    "[compare-ops] one process that runs all chips is required; received {} ranks; "
                                    "start it without mpirun",

@@ -141,20 +141,4 @@ void Ranks::require_same(const Facts& facts) {
   if (g_ranks != nullptr) g_ranks->require_same(facts);
 }
 
-std::string content_of(const checkpoint::Checkpoint& checkpoint) {
-  std::uint64_t hash = 0xcbf29ce484222325U; // FNV-1a: offset basis and prime of draft-eastlake-fnv, section 5
-  const auto add = [&hash](std::string_view text) {
-    for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3U;
-  };
-  add(checkpoint.config().dump());
-  for (const std::string& name : checkpoint.tensor_names()) {
-    const checkpoint::TensorView& tensor = checkpoint.tensor(name);
-    add(fmt::format(";{}:{}{}", name, checkpoint::to_string(tensor.dtype), checkpoint::shape_to_string(tensor.shape)));
-    constexpr std::size_t kSample = 256; // bytes: to read all weights would take as long as to load them
-    const auto* const bytes = reinterpret_cast<const char*>(tensor.data.data());
-    add({bytes + tensor.data.size() / 2, std::min(kSample, tensor.data.size() - tensor.data.size() / 2)});
-  }
-  return fmt::format("{:016x}", hash);
-}
-
 } // namespace tessera::cli

@@ -6,7 +6,6 @@
 #include <utility>
 #include <vector>
 
-#include "tessera/checkpoint/checkpoint.hpp"
 #include "tessera/runtime/communicator.hpp"
 
 namespace tessera::cli {
@@ -36,9 +35,5 @@ class Ranks {
   /// Throws InvalidArgument, on all ranks, with what differs, unless all ranks have the same.
   static void require_same(const Facts& facts);
 };
-
-/// What tells a checkpoint from another, on whatever host it lies: its configuration, its tensors' names, formats and
-/// shapes, and a few values of each.
-std::string content_of(const checkpoint::Checkpoint& checkpoint);
 
 } // namespace tessera::cli

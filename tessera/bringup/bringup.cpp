@@ -65,7 +65,7 @@ std::string key_of(const Inputs& inputs, const Options& options, const Threshold
 
 Report new_report(const Inputs& inputs, const Options& options, std::string key) {
   const nn::CausalLMInfo& model = inputs.device.info();
-  Report report{.key = std::move(key)};
+  Report report{.key = std::move(key), .files = inputs.files};
   if (!inputs.name.empty()) report.facts.emplace_back("checkpoint", inputs.name);
   const std::pair<std::string, std::string> facts[] = {
       {"model", fmt::format("{}, {} layers, hidden size {}, vocabulary {}", model.family, model.layers,
@@ -78,14 +78,14 @@ Report new_report(const Inputs& inputs, const Options& options, std::string key)
   return report;
 }
 
-/// Stages of an earlier run that need not run again; none when there is no report under this key.
-std::map<std::string, StageResult> finished_stages(const Options& options, const std::string& key) {
+/// Stages of an earlier run that need not run again; none when there is no report of this run's key and files.
+std::map<std::string, StageResult> finished_stages(const Options& options, const Report& report) {
   std::map<std::string, StageResult> finished;
   const auto path = options.report_folder / kJsonName;
   if (!options.resume || options.report_folder.empty() || !std::filesystem::exists(path)) return finished;
   try {
     Report earlier = report_from_json(checkpoint::parse_json(base::read_file(path), path.string()));
-    if (earlier.key != key) return finished;
+    if (earlier.key != report.key || earlier.files != report.files) return finished;
     for (StageResult& stage : earlier.stages) {
       if (stage.verdict != Verdict::PASSED && stage.verdict != Verdict::SKIPPED) continue;
       stage.resumed = true;
@@ -128,7 +128,7 @@ Report run(const Inputs& inputs, const Options& options, Progress& progress) {
   check_material(inputs.material, inputs.device.info());
   const Thresholds limits = options.thresholds.value_or(thresholds_for(options.precision));
   Report report = new_report(inputs, options, key_of(inputs, options, limits));
-  auto finished = finished_stages(options, report.key);
+  auto finished = finished_stages(options, report);
 
   std::vector<const Stage*> stages;
   for (const Stage& stage : all_stages()) {

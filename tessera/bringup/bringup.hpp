@@ -36,8 +36,10 @@ struct Inputs {
   Reference& reference;
   const Material& material; ///< at least one text; a prompt for the stages that continue one
   std::string name{};       ///< of the checkpoint, as the user called it, for the report
-  /// Names the checkpoint's content: see `checkpoint_identity`.
+  /// Names the checkpoint's content, for the report's key: see `checkpoint_content`.
   std::string identity{};
+  /// Names its files as they lie here, for what is resumed: see `checkpoint_identity`.
+  std::string files{};
   /// For the baseline's check of the tensors, with what `models::expected_tensors` says; null: the check is left out.
   const checkpoint::Checkpoint* checkpoint = nullptr;
   std::vector<nn::TensorExpectation> expected_tensors{};
@@ -66,8 +68,8 @@ struct Options {
   std::int64_t decode_positions = 32;   ///< first positions of each text that full-decode compares layer by layer
   std::int64_t generation_tokens = 32;
   std::filesystem::path report_folder; ///< for bringup.json and bringup.xml (JUnit); empty: nothing is written
-  /// Takes over the stages that an earlier run in `report_folder` passed or skipped under the same key. Failed ones run
-  /// again: what made them fail may have been mended.
+  /// Takes over the stages that an earlier run in `report_folder` passed or skipped under the same key, of the same
+  /// files. Failed ones run again: what made them fail may have been mended.
   bool resume = false;
 };
 

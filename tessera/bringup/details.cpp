@@ -1,7 +1,9 @@
 #include "tessera/bringup/details.hpp"
 
 #include <algorithm>
+#include <iterator>
 #include <nlohmann/json.hpp>
+#include <string_view>
 
 #include "tessera/bringup/run_file.hpp"
 
@@ -10,11 +12,15 @@ namespace {
 
 using nlohmann::json;
 
-// Tokens before one that decide how it reads: a few bytes of one character, a space that the first token loses.
+// Tokens before one that decide how it reads, such as by a space that the first token loses.
 constexpr std::size_t kContext = 4;
+// A character has at most four bytes: what is none after so many tokens never becomes one.
+constexpr std::size_t kMostHeld = 16;
+constexpr std::string_view kReplacement = "\xEF\xBF\xBD"; // U+FFFD
 
 json token_to_json(const TokenDetail& token) {
-  json out{{"id", token.id}, {"text", token.text}};
+  json out{{"id", token.id}};
+  if (token.text) out["text"] = *token.text;
   if (!token.judged) return out;
   out["kl_divergence"] = run_file::number(token.kl_divergence);
   out["top1_hit"] = token.top1_hit;
@@ -26,7 +32,8 @@ json token_to_json(const TokenDetail& token) {
 }
 
 TokenDetail token_from_json(const json& in) {
-  TokenDetail token{.id = in.at("id"), .text = in.at("text"), .judged = in.contains("kl_divergence")};
+  TokenDetail token{.id = in.at("id"), .judged = in.contains("kl_divergence")};
+  if (in.contains("text")) token.text = in["text"].get<std::string>();
   if (!token.judged) return token;
   token.kl_divergence = run_file::number_of(in.at("kl_divergence"));
   token.top1_hit = in.at("top1_hit");
@@ -41,14 +48,20 @@ TokenDetail token_from_json(const json& in) {
 
 std::vector<std::string> token_texts(const std::function<std::string(std::span<const std::int32_t>)>& decode,
                                      std::span<const std::int32_t> ids) {
+  if (!decode) return {};
   std::vector<std::string> texts(ids.size());
-  if (!decode) return texts;
+  std::vector<std::size_t> ends{0}; // of tokens after which characters are whole
   for (std::size_t i = 0; i < ids.size(); ++i) {
-    const std::size_t first = i - std::min(i, kContext);
-    const std::string before = decode(ids.subspan(first, i - first));
-    const std::string with = decode(ids.subspan(first, i - first + 1));
+    const std::size_t held = ends.back();
+    // A context that began within a character would read otherwise.
+    const std::size_t wanted = held - std::min(held, kContext);
+    const std::size_t first = *std::prev(std::ranges::upper_bound(ends, wanted));
+    const std::string before = decode(ids.subspan(first, held - first));
+    const std::string with = decode(ids.subspan(first, i + 1 - first));
+    if (with.ends_with(kReplacement) && i + 1 < ids.size() && i + 1 - held < kMostHeld) continue;
     const bool continues = with.starts_with(before);
-    texts[i] = continues ? with.substr(before.size()) : decode(ids.subspan(i, 1));
+    texts[i] = continues ? with.substr(before.size()) : decode(ids.subspan(held, i + 1 - held));
+    ends.push_back(i + 1);
   }
   return texts;
 }

@@ -16,12 +16,12 @@ namespace tessera::bringup {
 /// A token, and what both models say comes after it.
 struct TokenDetail {
   std::int32_t id = 0;
-  std::string text;           ///< its part of the sequence's text; empty without a tokenizer
-  bool judged = false;        ///< the reference's logits are known here; else the figures below mean nothing
-  double kl_divergence = 0.0; ///< KL(reference || device) of the next token, nats
-  bool top1_hit = false;      ///< both models put the same token first
-  std::int32_t expected = 0;  ///< the reference's best next token
-  std::int32_t actual = 0;    ///< the device's
+  std::optional<std::string> text{}; ///< its part of the sequence's text; none without a tokenizer
+  bool judged = false;               ///< the reference's logits are known here; else the figures below mean nothing
+  double kl_divergence = 0.0;        ///< KL(reference || device) of the next token, nats
+  bool top1_hit = false;             ///< both models put the same token first
+  std::int32_t expected = 0;         ///< the reference's best next token
+  std::int32_t actual = 0;           ///< the device's
   std::string expected_text{};
   std::string actual_text{};
 };
@@ -38,7 +38,7 @@ struct GenerationDetail {
   Ids prompt;
   Ids reference;
   Ids device;
-  std::string prompt_text{}; ///< texts are empty without a tokenizer
+  std::string prompt_text{}; ///< without a tokenizer this is empty, and the lists below have no elements
   std::vector<std::string> reference_texts{};
   std::vector<std::string> device_texts{};
 };
@@ -49,7 +49,9 @@ struct RunDetails {
   std::optional<std::vector<GenerationDetail>> generations;
 };
 
-/// The text that each token adds to the text of those before it. `decode` gives the text of some ids.
+/// The text that each token adds to the text of those before it: together the text of all. A character whose bytes
+/// several tokens bring is the last one's; the others add none. `decode` gives the text of some ids, with U+FFFD for
+/// bytes that are no character; without it there are no texts.
 std::vector<std::string> token_texts(const std::function<std::string(std::span<const std::int32_t>)>& decode,
                                      std::span<const std::int32_t> ids);
 

@@ -17,13 +17,19 @@ std::string ids_text(const Ids& ids) {
   return fmt::format("{}", fmt::join(ids, ","));
 }
 
+namespace {
+
+/// ";norm.weight:F32[64]"
+std::string heading_of(const checkpoint::TensorView& tensor) {
+  return fmt::format(";{}:{}{}", tensor.name, checkpoint::to_string(tensor.dtype),
+                     checkpoint::shape_to_string(tensor.shape));
+}
+
+} // namespace
+
 std::string checkpoint_identity(const checkpoint::Checkpoint& checkpoint) {
   std::string text = checkpoint.config().dump();
-  for (const std::string& name : checkpoint.tensor_names()) {
-    const checkpoint::TensorView& tensor = checkpoint.tensor(name);
-    text +=
-        fmt::format(";{}:{}{}", name, checkpoint::to_string(tensor.dtype), checkpoint::shape_to_string(tensor.shape));
-  }
+  for (const std::string& name : checkpoint.tensor_names()) text += heading_of(checkpoint.tensor(name));
   std::vector<std::string> files;
   for (const auto& entry : std::filesystem::directory_iterator(checkpoint.folder())) {
     if (entry.path().extension() != ".safetensors") continue;
@@ -32,6 +38,19 @@ std::string checkpoint_identity(const checkpoint::Checkpoint& checkpoint) {
   }
   std::sort(files.begin(), files.end());
   return hash_of(fmt::format("{}{}", text, fmt::join(files, "")));
+}
+
+std::string checkpoint_content(const checkpoint::Checkpoint& checkpoint) {
+  std::string text = checkpoint.config().dump();
+  for (const std::string& name : checkpoint.tensor_names()) {
+    const checkpoint::TensorView& tensor = checkpoint.tensor(name);
+    text += heading_of(tensor);
+    constexpr std::size_t kSample = 256; // bytes: to read all weights would take as long as to load them
+    const std::string_view bytes(reinterpret_cast<const char*>(tensor.data.data()), tensor.data.size());
+    const std::size_t last = bytes.size() - std::min(bytes.size(), kSample);
+    for (const std::size_t at : {std::size_t{0}, last / 2, last}) text += bytes.substr(at, kSample);
+  }
+  return hash_of(text);
 }
 
 } // namespace tessera::bringup

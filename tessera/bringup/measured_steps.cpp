@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cmath>
 
 #include "tessera/bringup/recorded_steps.hpp"
 #include "tessera/bringup/run_file.hpp"
@@ -85,8 +86,14 @@ std::vector<MeasuredStep> measured_steps_from_json(const json& in) {
     std::vector<MeasuredStep> steps;
     for (const json& one : in.at("steps")) {
       MeasuredStep& step = steps.emplace_back(MeasuredStep{one.at("name"), {}});
-      for (const json& op : one.at("ops"))
-        step.ops.push_back({op.at("name"), op.at("scope"), op.at("begin_us"), op.at("time_us")});
+      double sum = 0.0;
+      for (const json& op : one.at("ops")) {
+        const MeasuredOp& added =
+            step.ops.emplace_back(MeasuredOp{op.at("name"), op.at("scope"), op.at("begin_us"), op.at("time_us")});
+        sum += added.time_us;
+        base::require(std::isfinite(added.begin_us + added.time_us) && std::isfinite(sum),
+                      "times must have a finite sum; received {} and {} us", added.begin_us, added.time_us);
+      }
     }
     return steps;
   });

@@ -84,10 +84,14 @@ nlohmann::json history_json(const MemoryMap& map, const MemoryHistory& history) 
 }
 
 MemoryHistory history_from_json(const nlohmann::json& in, std::size_t ops) {
+  const nlohmann::json& peak_op = in.at("peak_op_number");
+  base::require(peak_op.is_number_unsigned() && peak_op.get<std::size_t>() < std::max<std::size_t>(ops, 1),
+                "peak_op_number must be one of the {} ops; received {}", ops, peak_op.dump());
+  base::require(ops > 0 || in.at("peak_bytes") == 0, "a peak must be after an op; received none");
   MemoryHistory history{.used = std::vector<MemoryHistory::ByKind>(ops),
                         .held = in.at("held_bytes").get<std::map<std::string, std::int64_t>>(),
                         .peak = in.at("peak_bytes"),
-                        .peak_op = in.at("peak_op_number"),
+                        .peak_op = peak_op,
                         .capacity = in.at("capacity_bytes")};
   const nlohmann::json& by_kind = in.at("used_bytes_by_kind");
   for (std::size_t kind = 0; kind < runtime::kMemoryKinds; ++kind) {

@@ -1,6 +1,7 @@
 #include "tessera/bringup/recorded_steps.hpp"
 
 #include <algorithm>
+#include <cmath>
 
 #include "tessera/bringup/run_file.hpp"
 #include "tessera/models/classifier.hpp"
@@ -174,7 +175,12 @@ RecordedSteps recorded_steps_from_json(const json& in) {
     RecordedSteps recorded{.release = in.at("release")};
     for (const json& step : in.at("steps")) {
       StepDetail& detail = recorded.steps.emplace_back(StepDetail{step.at("name"), {}});
-      for (const json& op : step.at("ops")) detail.ops.push_back(op_from_json(op));
+      double sum = 0.0;
+      for (const json& op : step.at("ops")) {
+        detail.ops.push_back(op_from_json(op));
+        sum += detail.ops.back().predicted_us.value_or(0.0);
+        base::require(std::isfinite(sum), "predicted times must have a finite sum; received one that has none");
+      }
     }
     return recorded;
   });

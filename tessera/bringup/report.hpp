@@ -51,7 +51,10 @@ struct StageResult {
 
 /// The outcome of a bring-up.
 struct Report {
-  std::string key; ///< hash of all that the results depend on; an earlier run's stages count only under the same key
+  std::string key; ///< hash of all that the results depend on, wherever the checkpoint lies
+  /// Names the checkpoint's files as they lay: an earlier run's stages count only under the same key and the same
+  /// files.
+  std::string files{};
   std::vector<std::pair<std::string, std::string>> facts; ///< checkpoint, board, precision, numerics, reference, ...
   std::vector<StageResult> stages;
   bool classifier = false; ///< of images or texts; else a language model

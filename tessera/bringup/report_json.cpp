@@ -85,6 +85,7 @@ json to_json(const Report& report) {
   json stages = json::array();
   for (const StageResult& stage : report.stages) stages.push_back(stage_to_json(stage));
   return {{"key", report.key},
+          {"checkpoint_files", report.files},
           {"model_kind", report.classifier ? "classifier" : "language model"},
           {"passed", report.passed()},
           {"facts", std::move(facts)},
@@ -93,7 +94,9 @@ json to_json(const Report& report) {
 
 Report report_from_json(const json& in) {
   try {
-    Report report{.key = in.at("key"), .classifier = in.value("model_kind", "") == "classifier"};
+    Report report{.key = in.at("key"),
+                  .files = in.value("checkpoint_files", ""),
+                  .classifier = in.value("model_kind", "") == "classifier"};
     for (const json& fact : in.at("facts")) report.facts.emplace_back(fact.at("name"), fact.at("value"));
     for (const json& stage : in.at("stages")) report.stages.push_back(stage_from_json(stage));
     return report;

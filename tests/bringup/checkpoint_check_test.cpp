@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
+#include <filesystem>
 #include <fstream>
 
 #include "tessera/bringup/identity.hpp"
@@ -94,6 +96,22 @@ TEST_F(CheckpointCheck, IdentityFollowsTheContent) {
   const std::string before = checkpoint_identity(write());
   EXPECT_EQ(checkpoint_identity(Checkpoint::open(folder_.path().string())), before);
   EXPECT_NE(checkpoint_identity(write(R"({"model_type": "llama"})")), before);
+}
+
+// In CI every clone has files of another time.
+TEST_F(CheckpointCheck, ContentIsTheSameWheneverTheFilesWereWritten) {
+  const auto open = [&] { return Checkpoint::open(folder_.path().string()); };
+  const std::string files = checkpoint_identity(write());
+  const std::string content = checkpoint_content(open());
+  const auto weights = folder_.path() / "model.safetensors";
+  std::filesystem::last_write_time(weights, std::filesystem::last_write_time(weights) + std::chrono::hours(1));
+  EXPECT_EQ(checkpoint_content(open()), content);
+  EXPECT_NE(checkpoint_identity(open()), files);
+  tensors_[0].data = std::as_bytes(std::span(others_));
+  EXPECT_NE(checkpoint_content(write()), content);
+  tensors_[0].data = std::as_bytes(std::span(values_));
+  EXPECT_EQ(checkpoint_content(write()), content);
+  EXPECT_NE(checkpoint_content(write(R"({"model_type": "llama"})")), content);
 }
 
 } // namespace

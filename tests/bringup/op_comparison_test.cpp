@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <limits>
 #include <map>
 #include <optional>
 #include <regex>
@@ -110,6 +111,46 @@ TEST_F(OpWatch, EveryOpGivesTheSameFiguresWhenItsFileIsReplayed) {
     }
     const auto golden = reference::golden_ops();
     EXPECT_EQ(replayed, std::set<std::string>(golden.begin(), golden.end()));
+  }
+}
+
+// Indices come from files, too: whatever stands there, a replay reads and writes within its tensors.
+TEST_F(OpWatch, IndicesOfADamagedFileAreRefusedNotFollowed) {
+  const std::set<std::string> lists{"begins", "counts", "places", "update_idxs_tensor"};
+  for (const Numerics numerics : {Numerics::NATIVE, Numerics::EXACT}) {
+    Watched on(2, numerics);
+    Keeper keeper;
+    on.device->add_observer(keeper);
+    run_all(on, DataType::BFLOAT16);
+    on.device->remove_observer(keeper);
+    std::set<std::string> seen;
+    for (const OpCase& op : keeper.cases) {
+      if (!seen.insert(op.record.name).second) continue;
+      const auto device = MeshDevice::open({.board = board_of(op), .numerics = numerics, .threads = 1});
+      for (std::size_t i = 0; i < op.record.inputs.size(); ++i) {
+        if (!is_integer(op.record.inputs[i].spec.dtype)) continue;
+        const std::string& name = op.record.inputs[i].name;
+        for (const std::int32_t value : {-5, 1'000'000, std::numeric_limits<std::int32_t>::max()}) {
+          OpCase damaged = op;
+          for (reference::ChipOperands& chip : damaged.inputs) std::ranges::fill(chip.at(i).integers, value);
+          const auto refuses = [](const auto& run) {
+            try {
+              run();
+              return false;
+            } catch (const base::Error&) {
+              return true;
+            }
+          };
+          const bool replay = refuses([&] { run_again(*device, damaged); });
+          const bool golden = refuses([&] { judge(damaged); });
+          const std::string what = op.record.name + " with " + name + " of " + std::to_string(value);
+          if (!lists.contains(name) || (name == "update_idxs_tensor" && value < 0)) continue; // others: no crash
+          EXPECT_TRUE(replay) << what;
+          EXPECT_TRUE(golden) << what;
+        }
+      }
+    }
+    EXPECT_TRUE(seen.contains("grouped_linear"));
   }
 }
 

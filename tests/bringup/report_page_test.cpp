@@ -13,6 +13,7 @@
 #include "tessera/bringup/report_files.hpp"
 #include "tessera/bringup/report_page/html.hpp"
 #include "tessera/bringup/report_page/page.hpp"
+#include "tessera/tokenizer/tokenizer.hpp"
 #include "tests/bringup/bench.hpp"
 
 namespace tessera::bringup {
@@ -184,6 +185,89 @@ TEST(TokenTexts, AddUpToTheTextOfAll) {
   std::string all;
   for (const std::string& text : token_texts(decode, ids)) all += text;
   EXPECT_EQ(all, decode(ids));
+}
+
+TEST(TokenTexts, GiveACharacterToItsLastToken) {
+  const auto tokenizer = tokenizer::Tokenizer::load(std::filesystem::path(TESSERA_SOURCE_DIR) / "demo");
+  const auto decode = [&](std::span<const std::int32_t> ids) { return tokenizer.decode(ids); };
+  const std::string text = "a café, 😀😀 naïve — 日本";
+  const Ids ids = tokenizer.encode(text, false);
+  ASSERT_GT(ids.size(), 20U) << "of characters that the vocabulary has no token for";
+  const std::vector<std::string> texts = token_texts(decode, ids);
+  std::string all;
+  std::size_t parts = 0;
+  for (const std::string& one : texts) {
+    EXPECT_THAT(one, Not(HasSubstr("\xEF\xBF\xBD")));
+    parts += one.empty();
+    all += one;
+  }
+  EXPECT_EQ(all, text);
+  EXPECT_GE(parts, 8U) << "bytes of characters that the next token goes on with";
+
+  // What is no character stays none, wherever it stands.
+  Ids broken = ids;
+  std::erase_if(broken, [&](std::int32_t id) { return decode(std::span(&id, 1)).starts_with("\xEF\xBF\xBD"); });
+  broken.insert(broken.begin() + 2, 40, ids[std::ranges::find(texts, "") - texts.begin()]);
+  all.clear();
+  for (const std::string& one : token_texts(decode, broken)) all += one;
+  EXPECT_EQ(all, tokenizer.decode(broken));
+}
+
+TEST(ReportPage, ShowsIdsOnlyWithoutATokenizer) {
+  const TemporaryFolder folder;
+  Report report{.key = "k"};
+  const auto page = [&](bool texts) {
+    TokenSequence sequence{.name = "text 0", .tokens = {}};
+    for (const std::int32_t id : {7159, 7152}) sequence.tokens.push_back({.id = id, .judged = true});
+    GenerationDetail prompt{.number = 0, .prompt = {1}, .reference = {7159, 7152}, .device = {7159, 7152}};
+    if (texts) {
+      sequence.tokens[0].text = "";
+      sequence.tokens[1].text = "é";
+      prompt.reference_texts = prompt.device_texts = {"", "é"};
+    }
+    write_report(report, folder.path());
+    write_details({.tokens = std::vector{sequence}, .generations = std::vector{prompt}}, report.key, folder.path());
+    write_report_page(folder.path());
+    return page_of(folder.path());
+  };
+  EXPECT_THAT(page(false), HasSubstr("<p>7159 7152 </p>"));
+  EXPECT_THAT(page(false), HasSubstr("<p class=\"tokens\">7159 <i "));
+  EXPECT_THAT(page(true), HasSubstr("<p>é</p>"));
+  EXPECT_THAT(page(true), HasSubstr("<p class=\"tokens\"><i "));
+}
+
+TEST(ReportPage, SaysInItsPlaceThatAFileIsDamaged) {
+  using nlohmann::json;
+  json history{{"held_bytes", json::object()}, {"peak_bytes", 8}, {"peak_op_number", 0}, {"capacity_bytes", 64}};
+  for (std::size_t kind = 0; kind < runtime::kMemoryKinds; ++kind)
+    history["used_bytes_by_kind"][std::string(runtime::to_string(static_cast<runtime::MemoryKind>(kind)))] =
+        json::array({8});
+  json memory = json::parse(R"({"key": "k", "ops": [["add", ""]], "phases": [{"name": "prefill", "first_op": 0}]})");
+  memory["dram"] = memory["l1"] = history;
+  const json op = json::parse(R"({"name": "add", "scope": "", "begin_us": 1.0, "time_us": 1.0})");
+  json timeline = json::parse(R"({"key": "k", "steps": [{"name": "decode", "ops": []}]})");
+  timeline["steps"][0]["ops"] = json::array({op, op});
+  const auto page = [&](const json& of_memory, const json& of_timeline) {
+    const TemporaryFolder folder;
+    write_report({.key = "k"}, folder.path());
+    folder.write("memory.json", of_memory.dump());
+    folder.write("timeline.json", of_timeline.dump());
+    write_report_page(folder.path());
+    return page_of(folder.path());
+  };
+  EXPECT_THAT(page(memory, timeline), Not(HasSubstr("The file is damaged")));
+  for (const json& value : {json(1000000), json(1), json(-1)}) {
+    json damaged = memory;
+    damaged["dram"]["peak_op_number"] = value;
+    EXPECT_THAT(page(damaged, timeline), HasSubstr("memory.json must be one that bringup wrote")) << value;
+  }
+  json damaged = timeline;
+  json& ops = damaged["steps"][0]["ops"];
+  ops[0]["begin_us"] = ops[0]["time_us"] = 1e308; // each is finite, their sum is not
+  EXPECT_THAT(page(memory, damaged), HasSubstr("timeline.json must be one that bringup wrote"));
+  ops[0] = ops[1] = op;
+  ops[0]["time_us"] = ops[1]["time_us"] = 1e308;
+  EXPECT_THAT(page(memory, damaged), HasSubstr("timeline.json must be one that bringup wrote"));
 }
 
 TEST(Compare, OfEqualRunsReportsNothing) {

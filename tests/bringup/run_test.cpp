@@ -95,6 +95,13 @@ TEST(Run, DoesNotResumeUnderOtherConditions) {
   bench.material.texts[0][0] += 1;
   EXPECT_FALSE(bench.run(options).stages[0].resumed);
   EXPECT_TRUE(bench.run(options).stages[0].resumed);
+  Inputs rewritten = bench.inputs();
+  rewritten.files = "of another time";
+  Progress silent;
+  const Report report = run(rewritten, options, silent);
+  EXPECT_FALSE(report.stages[0].resumed);
+  EXPECT_TRUE(run(rewritten, options, silent).stages[0].resumed);
+  EXPECT_EQ(bench.run(options).key, report.key);
   std::ofstream(folder.path() / "bringup.json") << "{";
   EXPECT_FALSE(bench.run(options).stages[0].resumed);
 }

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 
 #include <filesystem>
+#include <sstream>
+#include <string>
 
 #include "tessera/reference/reference.hpp"
 #include "tests/cli/tiny_folder.hpp"
@@ -124,6 +126,32 @@ TEST_F(CompareOps, WatchesTheSearchForAPrecision) {
   EXPECT_EQ(run.exit_code, 0) << run.error;
   EXPECT_THAT(run.error, HasSubstr(" 0 below their thresholds"));
   EXPECT_THAT(run.error, HasSubstr("paged_scaled_dot_product_attention_decode"));
+}
+
+TEST_F(CompareOps, TheCommandThatReplaysNamesTheFileOfTheBoard) {
+  const std::string board =
+      folder_.write("small10.json", R"({"like": "n150", "name": "small", "worker_grid": [4, 4]})");
+  const ProgramRun run = generate(
+      {"--board", board, "--compare-ops=" + folder_.file("ops"), "--compare-ops-strictness", "1000", "--no-trace"},
+      "1");
+  const std::size_t at = run.error.find("tessera replay-op ");
+  ASSERT_NE(at, std::string::npos) << run.error;
+  std::istringstream line(run.error.substr(at));
+  std::string program;
+  std::string command;
+  std::string file;
+  std::string option;
+  std::string value;
+  line >> program >> command >> file >> option >> value;
+  EXPECT_EQ(option, "--board");
+  EXPECT_EQ(value, board);
+  const nlohmann::json report = report_of(run_tessera({command, file, option, value, "--json"}));
+  EXPECT_EQ(report["saved"], report["replayed"]);
+  EXPECT_EQ(report["board"], "small");
+  const ProgramRun without = run_tessera({command, file});
+  EXPECT_EQ(without.exit_code, 2);
+  EXPECT_THAT(without.error, HasSubstr("the op ran on small"));
+  EXPECT_THAT(without.error, HasSubstr("--board FILE"));
 }
 
 TEST_F(CompareOps, ReplayRefusesOtherFiles) {

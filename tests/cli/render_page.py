@@ -3,13 +3,15 @@
 usage: render_page.py TESSERA WORK_FOLDER CHECKPOINT [BRINGUP_OPTION...]
        render_page.py --page REPORT_HTML [--screenshots FOLDER]
 
-The first brings the checkpoint up, makes the page again, and checks it; exit code 77 where Chromium or libtorch is not there.
+The first brings the checkpoint up, makes the page again, and checks it; then makes and opens the page of the same run as if the
+model had 32 layers. Exit code 77 where Chromium or libtorch is not there.
 Chromium is driven over two pipes (--remote-debugging-pipe): JSON messages that end with a zero byte.
 """
 
 import base64
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -21,6 +23,9 @@ SKIPPED = 77
 UNSUPPORTED = 5  # exit code of tessera without libtorch
 BROWSERS = ("chromium-headless-shell", "chromium", "google-chrome")
 WIDTHS = (390, 1280)
+LAYERS = 32
+SECONDS_TO_OPEN = 1.0  # of a page of so many layers
+OPENINGS = 8  # the best of them counts: other programs use the machine
 FIGURES = ("figure-modules", "figure-tokens", "figure-generations", "dram", "l1", "figure-speed", "figure-timeline",
            "figure-sharding", "figure-ops")
 
@@ -189,11 +194,95 @@ def check_page(program, page, figures, screenshots=None):
                 # What is folded must fit too.
                 browser.evaluate("document.querySelectorAll('details').forEach(e => e.open = true)")
                 check_look(browser.evaluate(INSPECT), Path(page).parent, figures, where + ", unfolded")
+                check_events(browser.events, where + ", unfolded")
         require(backgrounds["light"] != backgrounds["dark"], "light and dark look the same")
         print(f"{page}: {look['verdict']}, {len(look['headings'])} sections, {len(look['pictures'])} pictures, "
               f"{Path(page).stat().st_size / 1e3:.0f} kB, opens in {1e3 * min(times):.0f} to {1e3 * max(times):.0f} ms")
     finally:
         browser.close()
+
+
+def check_time(program, page):
+    """Opens the page, at most OPENINGS times, until it opens in time."""
+    times = []
+    browser = Browser(program)
+    try:
+        while len(times) < OPENINGS and (not times or min(times) >= SECONDS_TO_OPEN):
+            time.sleep(0.5 * len(times))
+            times.append(browser.open(page, WIDTHS[-1], "light"))
+    finally:
+        browser.close()
+    require(min(times) < SECONDS_TO_OPEN, f"{page} must open in {SECONDS_TO_OPEN} s; it took {times}")
+    print(f"{page}: {Path(page).stat().st_size / 1e3:.0f} kB, opens in {1e3 * min(times):.0f} ms")
+
+
+def layer_of(name):
+    """The number in layers.3.mlp, or None."""
+    match = re.search(r"\blayers\.(\d+)", name)
+    return int(match.group(1)) if match else None
+
+
+def with_layer(name, layer):
+    return re.sub(r"\blayers\.\d+", f"layers.{layer}", name)
+
+
+def repeated(items, name_of, renamed):
+    """Items, those of the second layer once for each that a deeper model would have: LAYERS in all, in order."""
+    layers = sorted({layer_of(name_of(item)) for item in items} - {None})
+    if len(layers) < 2:
+        return items
+    model, out = layers[1], []
+    block = [item for item in items if layer_of(name_of(item)) == model]
+    for item in items:
+        layer = layer_of(name_of(item))
+        if layer is None or layer == layers[0]:
+            out.append(item)
+        elif layer == model and item is block[0]:
+            for number in range(1, LAYERS):
+                out.extend(renamed(one, with_layer(name_of(one), number)) for one in block)
+    return out
+
+
+def deepen(folder):
+    """Makes a run's files those of a model of LAYERS layers, with rows and ops like its second layer's."""
+    files = {name: json.loads((folder / f"{name}.json").read_text()) for name in ("bringup", "ops", "timeline", "memory")}
+    for stage in files["bringup"]["stages"]:
+        stage["rows"] = repeated(stage["rows"], lambda row: row["module"], lambda row, name: {**row, "module": name})
+    for name in ("ops", "timeline"):
+        for step in files[name]["steps"]:
+            step["ops"] = repeated(step["ops"], lambda op: op["scope"], lambda op, scope: {**op, "scope": scope})
+    begin = 0.0
+    for step in files["timeline"]["steps"]:
+        for op in step["ops"]:
+            op["begin_us"], begin = begin, begin + op["time_us"]
+    # The memory's lists have an element for each op; a phase is deepened by itself.
+    memory = files["memory"]
+    firsts = [phase["first_op"] for phase in memory["phases"]]
+    order, ends = [], firsts[1:] + [len(memory["ops"])]
+    for phase, first, end in zip(memory["phases"], firsts, ends):
+        phase["first_op"] = len(order)
+        order += repeated([(i, memory["ops"][i][1]) for i in range(first, end)], lambda op: op[1],
+                          lambda op, scope: (op[0], scope))
+    memory["ops"] = [[memory["ops"][i][0], scope] for i, scope in order]
+    for history in (memory["dram"], memory["l1"]):
+        history["peak_op_number"] = next(n for n, (i, _) in enumerate(order) if i >= history["peak_op_number"])
+        for key, values in [*history["used_bytes_by_kind"].items()]:
+            history["used_bytes_by_kind"][key] = [values[i] for i, _ in order]
+        if "circular_buffer_bytes" in history:
+            history["circular_buffer_bytes"] = [history["circular_buffer_bytes"][i] for i, _ in order]
+    for name, content in files.items():
+        (folder / f"{name}.json").write_text(json.dumps(content))
+
+
+def check_deep_page(program, tessera, work):
+    folder = Path(work + "_of_32_layers")
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(work, folder)
+    deepen(folder)
+    subprocess.run([tessera, "report", folder], check=True, capture_output=True)
+    page = folder / "report.html"
+    require(page.read_text().count(f"layers.{LAYERS - 1}") > 10, "the page of a deep model must show its last layer")
+    check_time(program, page)
 
 
 def main(arguments):
@@ -218,6 +307,7 @@ def main(arguments):
     subprocess.run([tessera, "report", work], check=True, capture_output=True)
     require(page.read_bytes() == made, "tessera report makes another page from the same files")
     check_page(program, page, FIGURES)
+    check_deep_page(program, tessera, work)
     return 0
 
 

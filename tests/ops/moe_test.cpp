@@ -118,6 +118,31 @@ TEST_F(MoeTest, GivesTheSameBitsWithOneThreadAndTwo) {
   EXPECT_EQ(results[0], results[1]);
 }
 
+TEST_F(MoeTest, PlacesOutsideFailOnTheQueue) {
+  const Tensor x = random({1, 1, 3, 64}, 2);
+  const std::vector<Tensor> weights(4, random({1, 1, 64, 32}, 3));
+  const auto expect_failure = [&](const char* text) {
+    EXPECT_THAT([&] { device->synchronize(); }, testing::ThrowsMessage<base::DeviceError>(testing::HasSubstr(text)));
+  };
+  const auto wrong = [&](Tensor Routing::*list, std::int32_t value) {
+    Routing routing = moe_routing(random({1, 1, 3, 4}, 1), 2);
+    const std::int64_t count = (routing.*list).shape()[0];
+    routing.*list =
+        integers_to_device(*device, {count}, std::vector<std::int32_t>(static_cast<std::size_t>(count), value));
+    return routing;
+  };
+  for (const std::int32_t value : {-5, 1'000'000}) {
+    for (Tensor Routing::*const list : {&Routing::begins, &Routing::counts}) {
+      grouped_linear(x, GroupedInput::GATHER, weights, wrong(list, value), {});
+      expect_failure("an expert's rows must be within the 128 places");
+    }
+    moe_combine(random({1, 1, 128, 64}, 4), wrong(&Routing::places, value));
+    expect_failure("places must be in 0..127");
+  }
+  grouped_linear(x, GroupedInput::GATHER, weights, wrong(&Routing::rows, 3), {});
+  expect_failure("the row of a place must be in 0..2; received 3");
+}
+
 TEST_F(MoeTest, RefusesWhatDoesNotFit) {
   const Routing routing = moe_routing(random({1, 1, 3, 4}, 1), 2);
   const Tensor x = random({1, 1, 3, 64}, 2);

@@ -74,8 +74,8 @@ class TerminalProgress : public bringup::Progress {
 };
 
 /// The checkpoint with its first layers only is another one to everything that is kept of it.
-std::string identity_of(const checkpoint::Checkpoint& checkpoint, std::int64_t layers) {
-  return fmt::format("{}, layers {}", bringup::checkpoint_identity(checkpoint), layers);
+std::string with_layers(const std::string& identity, std::int64_t layers) {
+  return fmt::format("{}, layers {}", identity, layers);
 }
 
 /// Expected values from the file that the user named, or from libtorch on the spot; and what to run on.
@@ -97,7 +97,7 @@ Baseline open_baseline(const Options& options, const checkpoint::Checkpoint& che
   }
   MaterialChoice choice = choose_material(checkpoint, tokenizer, request);
   bringup::ResultCache cache(std::filesystem::path(options.report) / "reference",
-                             identity_of(checkpoint, options.layers));
+                             with_layers(bringup::checkpoint_identity(checkpoint), options.layers));
   auto open = [&checkpoint, threads = options.model.threads, layers = options.layers] {
     return reference::open(checkpoint, {.threads = threads, .layers = layers});
   };
@@ -266,7 +266,8 @@ int run(const Options& options) {
                          .reference = *baseline.reference,
                          .material = baseline.choice.material,
                          .name = options.checkpoint,
-                         .identity = identity_of(checkpoint, options.layers),
+                         .identity = with_layers(bringup::checkpoint_content(checkpoint), options.layers),
+                         .files = bringup::checkpoint_identity(checkpoint),
                          .checkpoint = options.layers == 0 ? &checkpoint : nullptr,
                          .expected_tensors = models::expected_tensors(checkpoint),
                          .devices = opened.devices(),

@@ -227,7 +227,8 @@ class Workshop {
                                             .scheme = parallelism_.scheme,
                                             .progress = check},
                                            parallelism_);
-    for (std::int64_t copy = 0; copy < model->count(); ++copy) OpWatch::attach(model->copy(copy).device());
+    for (std::int64_t copy = 0; copy < model->count(); ++copy)
+      OpWatch::attach(model->copy(copy).device(), options_.model.board);
     // By decode, which reads the KV cache in its format.
     const bringup::TeacherForcing forced = bringup::teacher_force(
         *model, reference_, part == TextPart::JUDGED ? text_.judged : text_.calibration, {.progress = check});

@@ -1,5 +1,7 @@
 #include "tessera/bringup/ops/op_replay.hpp"
 
+#include <algorithm>
+
 #include "tessera/base/error.hpp"
 #include "tessera/spec/sharding.hpp"
 #include "tessera/tensor/transfer.hpp"
@@ -105,6 +107,9 @@ OpCase run_again(runtime::MeshDevice& device, const OpCase& op, const OpFunction
 }
 
 BoardSpec board_of(const OpCase& op) {
+  base::require(std::ranges::find(boards(), op.board, &BoardSpec::name) != boards().end(),
+                "[replay-op] a board that is built in, or its JSON file as --board FILE, is required; the op ran on {}",
+                op.board);
   BoardSpec spec = board(op.board);
   spec.mesh_rows = op.mesh_rows;
   spec.mesh_columns = op.mesh_columns;

@@ -10,9 +10,9 @@
 namespace tessera::bringup::report_page {
 namespace {
 
+/// A token's text, or without a tokenizer its id.
 std::string token(const std::vector<std::string>& texts, const Ids& ids, std::size_t i) {
-  const bool known = i < texts.size() && !texts[i].empty();
-  return known ? escaped(texts[i]) : fmt::format("{} ", ids[i]);
+  return i < texts.size() ? escaped(texts[i]) : fmt::format("{} ", ids[i]);
 }
 
 /// The text with what is other than in the other text marked, the first of it most.
@@ -21,10 +21,11 @@ std::string marked(const Ids& ids, const std::vector<std::string>& texts, const 
   for (std::size_t i = 0; i < ids.size(); ++i) {
     const std::string text = token(texts, ids, i);
     const bool differs = i >= other.size() || ids[i] != other[i];
+    const std::string seen = text.empty() ? "·" : text; // a part of a character, which the last part shows
     if (i == parted) {
-      html += "<mark class=\"parted\">" + text + "</mark>";
+      html += "<mark class=\"parted\">" + seen + "</mark>";
     } else {
-      html += differs ? "<mark>" + text + "</mark>" : text;
+      html += differs ? "<mark>" + seen + "</mark>" : text;
     }
   }
   return html;

@@ -2,7 +2,7 @@
 
 #include <fmt/format.h>
 
-#include "tessera/base/error.hpp"
+#include <exception>
 
 namespace tessera::bringup::report_page {
 
@@ -21,7 +21,7 @@ void fill_from(Section& section, const RunFile& file, const std::function<void()
   const std::size_t tables = section.tables.size();
   try {
     fill();
-  } catch (const base::Error& error) {
+  } catch (const std::exception& error) {
     section.body = body;
     section.tables.resize(tables);
     section.add_missing(fmt::format("The file is damaged: {}", error.what()));

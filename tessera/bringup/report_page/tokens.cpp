@@ -21,9 +21,8 @@ int shade_of(double kl) {
   return static_cast<int>(above - std::begin(kShades));
 }
 
-/// A token's text, or its id; what cannot be seen has a sign.
-std::string seen(const std::string& text, std::int32_t id) {
-  if (text.empty()) return fmt::format("{}", id);
+/// A text; what cannot be seen in it has a sign.
+std::string seen(const std::string& text) {
   std::string out;
   for (const char c : text) {
     if (c == '\n')
@@ -36,15 +35,25 @@ std::string seen(const std::string& text, std::int32_t id) {
   return out;
 }
 
+/// A token's text, or without a tokenizer its id.
+std::string seen(const TokenDetail& token) {
+  return token.text ? seen(*token.text) : fmt::format("{}", token.id);
+}
+
+/// The same of a token by itself; one that is no text by itself is told by its id, too.
+std::string seen(const std::string& text, std::int32_t id) {
+  return text.empty() ? fmt::format("{}", id) : seen(text);
+}
+
 /// A token stands in the colour of the prediction that it was made by: the one before it.
 std::string text_of(const TokenSequence& sequence) {
   std::string html;
   for (std::size_t i = 0; i < sequence.tokens.size(); ++i) {
     const TokenDetail& token = sequence.tokens[i];
-    const bool spaced = token.text.empty();
+    const bool spaced = !token.text;
     const TokenDetail* before = i > 0 ? &sequence.tokens[i - 1] : nullptr;
-    const std::string shown = escaped(seen(token.text, token.id));
-    const char* line_end = token.text.find('\n') != std::string::npos ? "<wbr>" : "";
+    const std::string shown = escaped(seen(token));
+    const char* line_end = token.text && token.text->find('\n') != std::string::npos ? "<wbr>" : "";
     if (before == nullptr || !before->judged) {
       html += shown + (spaced ? " " : "") + line_end;
     } else if (before->top1_hit) {
@@ -54,7 +63,8 @@ std::string text_of(const TokenSequence& sequence) {
       html += fmt::format("<i class=\"k{} miss\" title=\"KL {}; reference: {}; device: {}\">{}</i>{}{}",
                           shade_of(before->kl_divergence), short_number(before->kl_divergence),
                           escaped(seen(before->expected_text, before->expected)),
-                          escaped(seen(before->actual_text, before->actual)), shown, spaced ? " " : "", line_end);
+                          escaped(seen(before->actual_text, before->actual)), shown.empty() ? "·" : shown,
+                          spaced ? " " : "", line_end);
     }
   }
   return "<p class=\"tokens\">" + html + "</p>\n";
@@ -95,7 +105,7 @@ std::vector<Cell> cells_of(const std::string& sequence, std::size_t position, co
   return {Cell::text(sequence),
           Cell::integer(static_cast<std::int64_t>(position)),
           Cell::integer(token.id),
-          {token.text, "<code>" + escaped(seen(token.text, token.id)) + "</code>", {}},
+          {token.text.value_or(""), "<code>" + escaped(seen(token)) + "</code>", {}},
           token.judged ? Cell::number(token.kl_divergence) : Cell{nullptr, "", ""},
           token.judged ? Cell{token.top1_hit, token.top1_hit ? "hit" : "✕ miss", {}} : Cell{nullptr, "", ""},
           token.judged ? Cell::integer(token.expected) : Cell{nullptr, "", ""},

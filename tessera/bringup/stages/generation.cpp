@@ -107,7 +107,7 @@ GenerationDetail detail_of(const StageContext& context, const ForcedPrompt& prom
     Ids all = prompt.prompt;
     all.insert(all.end(), continuation.begin(), continuation.end());
     std::vector<std::string> texts = token_texts(decode, all);
-    texts.erase(texts.begin(), texts.begin() + static_cast<std::ptrdiff_t>(prompt.prompt.size()));
+    if (!texts.empty()) texts.erase(texts.begin(), texts.begin() + static_cast<std::ptrdiff_t>(prompt.prompt.size()));
     return texts;
   };
   detail.reference_texts = texts_of(prompt.continuation);

@@ -73,7 +73,8 @@ TokenSequence token_details(const StageContext& context, std::string name, const
   const auto text_of = [&](std::int32_t id) { return decode ? decode(std::span(&id, 1)) : std::string(); };
   TokenSequence sequence{.name = std::move(name), .tokens = {}};
   for (std::size_t i = 0; i < ids.size(); ++i) {
-    TokenDetail token{.id = ids[i], .text = texts[i], .judged = static_cast<std::int64_t>(i) >= first};
+    TokenDetail token{.id = ids[i], .judged = static_cast<std::int64_t>(i) >= first};
+    if (decode) token.text = texts[i];
     if (token.judged) {
       const auto ours = actual.logits.row(static_cast<std::int64_t>(i));
       const auto theirs = expected.logits.row(static_cast<std::int64_t>(i) - first);

@@ -18,7 +18,11 @@ constexpr std::int64_t kPlacesOfUnit = 4;
 
 void check(const Tensor& input, GroupedInput kind, std::span<const Tensor> weights, const Routing& routing) {
   require_tile(kName, "input", input);
+  base::require(routing.rows.defined() && routing.counts.defined(), "[{}] a routing is required; received none", kName);
   const std::int64_t experts = routing.counts.shape()[0];
+  require_integers(kName, "rows", routing.rows, {routing.rows.shape()[0]});
+  require_integers(kName, "begins", routing.begins, {experts});
+  require_integers(kName, "counts", routing.counts, {experts});
   base::require(static_cast<std::int64_t>(weights.size()) == experts,
                 "[{}] a weight for each of {} experts is required; received {}", kName, experts, weights.size());
   const std::int64_t rows = kind == GroupedInput::GATHER ? routing.row_count() : routing.rows.shape()[0];
@@ -33,17 +37,49 @@ void check(const Tensor& input, GroupedInput kind, std::span<const Tensor> weigh
   }
 }
 
+/// An expert's places, from the lists on the device. Those outside of all places fail on the queue.
+struct Places {
+  std::int64_t begin;
+  std::int64_t count;
+};
+
+class PlacesOfExperts {
+ public:
+  explicit PlacesOfExperts(const Routing& routing)
+      : begins_(routing.begins.view()), counts_(routing.counts.view()), places_(routing.rows.shape()[0]) {}
+
+  Places of(std::int64_t chip, std::int64_t expert) const {
+    const std::int64_t begin = begins_.elements<std::int32_t>(chip)[expert];
+    const std::int64_t count = counts_.elements<std::int32_t>(chip)[expert];
+    base::require(0 <= begin && 0 <= count && begin + count <= places_,
+                  "an expert's rows must be within the {} places; received {} from {} on", places_, count, begin);
+    return {begin, count};
+  }
+
+ private:
+  DeviceView begins_;
+  DeviceView counts_;
+  std::int64_t places_;
+};
+
+/// Fails on the queue for a row that the input has not.
+void require_row(std::int64_t row, std::int64_t rows) {
+  base::require(0 <= row && row < rows, "the row of a place must be in 0..{}; received {}", rows - 1, row);
+}
+
 /// Fills the panel, a row for each place that has one.
 runtime::Stage pack_places(const Tensor& input, GroupedInput kind, const Routing& routing, const Extents& extents,
                            const Panel& panel) {
   const std::int64_t places = routing.rows.shape()[0];
-  return {div_up(places, kPlacesOfUnit), [a = input.view(), rows = routing.rows.view(), kind, places,
-                                          depth = extents.padded_depth, panel](const runtime::Unit& unit) {
+  return {div_up(places, kPlacesOfUnit),
+          [a = input.view(), rows = routing.rows.view(), kind, places, input_rows = input.shape()[-2],
+           depth = extents.padded_depth, panel](const runtime::Unit& unit) {
             float* const values = runtime::thread_scratch(depth);
             const std::int64_t end = std::min((unit.index + 1) * kPlacesOfUnit, places);
             for (std::int64_t place = unit.index * kPlacesOfUnit; place < end; ++place) {
               const std::int64_t row = rows.elements<std::int32_t>(unit.chip)[place];
               if (row < 0) continue;
+              if (kind == GroupedInput::GATHER) require_row(row, input_rows);
               kernels::kernels().load_row(a.tiles(unit.chip), kind == GroupedInput::GATHER ? row : place, 0, depth,
                                           values);
               std::byte* out = unit.scratch + place * panel.row_bytes;
@@ -62,14 +98,14 @@ runtime::Stage multiply(std::span<const Tensor> weights, const Routing& routing,
   const std::int64_t of_unit = tile_columns_of_unit(weights.front().spec());
   const std::int64_t units = div_up(columns, of_unit); // of an expert
   return {units * static_cast<std::int64_t>(weights.size()),
-          [views = std::move(views), begins = routing.begins.view(), counts = routing.counts.view(),
-           out = output.view(), extents, panel, activation, columns, of_unit, units](const runtime::Unit& unit) {
+          [views = std::move(views), places = PlacesOfExperts(routing), out = output.view(), extents, panel, activation,
+           columns, of_unit, units](const runtime::Unit& unit) {
             const std::int64_t expert = unit.index / units;
             const std::int64_t first = unit.index % units * of_unit;
-            const std::int64_t begin = begins.elements<std::int32_t>(unit.chip)[expert];
+            const auto [begin, count] = places.of(unit.chip, expert);
+            if (count == 0) return;
             Extents own = extents;
-            own.rows = counts.elements<std::int32_t>(unit.chip)[expert];
-            if (own.rows == 0) return;
+            own.rows = count;
             multiply_columns(unit.scratch + begin * panel.row_bytes, panel, own,
                              views[static_cast<std::size_t>(expert)].tiles(unit.chip),
                              {.tiles = out.tiles(unit.chip), .tile_row = begin / kTileHeight, .activation = activation},
@@ -83,11 +119,12 @@ runtime::Stage multiply_exactly(const Tensor& input, GroupedInput kind, std::spa
   std::vector<DeviceView> views;
   for (const Tensor& weight : weights) views.push_back(weight.view());
   const std::int64_t columns = output.spec().tile_columns();
-  const auto read_places = [in = input.view(), rows = routing.rows.view(), kind](const ExactWork& work,
-                                                                                 std::int64_t tile, float* out) {
+  const auto read_places = [in = input.view(), rows = routing.rows.view(), kind, input_rows = input.shape()[-2]](
+                               const ExactWork& work, std::int64_t tile, float* out) {
     for (std::int64_t i = 0; i < work.rows; ++i) {
       const std::int64_t place = work.row + i;
       const std::int64_t row = kind == GroupedInput::GATHER ? rows.elements<std::int32_t>(work.chip)[place] : place;
+      require_row(row, input_rows);
       kernels::kernels().load_row(in.tiles(work.chip), row, tile * kTileWidth, kTileWidth, out + i * kTileWidth);
     }
   };
@@ -97,11 +134,11 @@ runtime::Stage multiply_exactly(const Tensor& input, GroupedInput kind, std::spa
   };
   return exact_stage(shared(matmul_units(units)), output.device().board().arch,
                      columns * static_cast<std::int64_t>(weights.size()),
-                     [begins = routing.begins.view(), counts = routing.counts.view(), columns](ExactWork& work) {
-                       const std::int64_t expert = work.index / columns;
+                     [places = PlacesOfExperts(routing), columns](ExactWork& work) {
+                       const auto [begin, count] = places.of(work.chip, work.index / columns);
                        work.column = work.index % columns;
-                       work.row = begins.elements<std::int32_t>(work.chip)[expert];
-                       work.rows = counts.elements<std::int32_t>(work.chip)[expert];
+                       work.row = begin;
+                       work.rows = count;
                      },
                      {{read_places, read_weight}, write_column(output.view())});
 }

@@ -195,18 +195,26 @@ Tensor moe_combine(const Tensor& y, const Routing& routing, const std::optional<
   require_tile(kName, "y", y);
   const std::int64_t width = y.shape()[-1];
   require_shape(kName, "y", y, {1, 1, routing.rows.shape()[0], width});
+  require_integers(kName, "places", routing.places, routing.weights.shape());
   const std::int64_t k = routing.choices;
+  // Places beyond those of y fail on the queue.
+  const auto place_of = [places = routing.places.view(), count = y.shape()[-2]](std::int64_t chip,
+                                                                                std::int64_t choice) {
+    const std::int64_t place = places.elements<std::int32_t>(chip)[choice];
+    base::require(0 <= place && place < count, "places must be in 0..{}; received {}", count - 1, place);
+    return place;
+  };
   const Tensor output = Tensor::allocate(
       y.device(), placed({{1, 1, routing.row_count(), width}, y.dtype(), Layout::TILE, {}}, y, memory_config), kName);
-  const auto body = [in = y.view(), weights = routing.weights.view(), places = routing.places.view(),
-                     out = output.view(), k, width](std::int64_t chip, std::int64_t, std::int64_t row) {
+  const auto body = [in = y.view(), weights = routing.weights.view(), place_of, out = output.view(), k, width](
+                        std::int64_t chip, std::int64_t, std::int64_t row) {
     const kernels::Kernels& isa = kernels::kernels();
     float* const sum = runtime::thread_scratch(3 * width);
     float* const x = sum + width;
     float* const factor = x + width;
     std::fill_n(sum, width, 0.0F);
     for (std::int64_t j = row * k; j < (row + 1) * k; ++j) {
-      isa.load_row(in.tiles(chip), places.elements<std::int32_t>(chip)[j], 0, width, x);
+      isa.load_row(in.tiles(chip), place_of(chip, j), 0, width, x);
       std::fill_n(factor, width, weights.elements<float>(chip)[j]);
       isa.mul(x, factor, width, x);
       isa.add(sum, x, width, sum);
@@ -217,10 +225,10 @@ Tensor moe_combine(const Tensor& y, const Routing& routing, const std::optional<
   const auto units = [&] { return combine_units(k, columns, y.dtype()); };
   const auto stage = [&] {
     if (!is_exact(y.device())) return for_each_row(output, body);
-    const auto read_expert = [in = y.view(), places = routing.places.view(), k, columns](
-                                 const ExactWork& work, std::int64_t tile, float* out) {
+    const auto read_expert = [in = y.view(), place_of, k, columns](const ExactWork& work, std::int64_t tile,
+                                                                   float* out) {
       for (std::int64_t i = 0; i < work.rows; ++i) {
-        const std::int64_t place = places.elements<std::int32_t>(work.chip)[(work.row + i) * k + tile / columns];
+        const std::int64_t place = place_of(work.chip, (work.row + i) * k + tile / columns);
         kernels::kernels().load_row(in.tiles(work.chip), place, tile % columns * kTileWidth, kTileWidth,
                                     out + i * kTileWidth);
       }

@@ -56,6 +56,8 @@ at::Tensor from_pages(const at::Tensor& cache, std::span<const std::int32_t> pag
   const std::int64_t block_size = cache.size(2);
   std::vector<at::Tensor> blocks;
   for (std::int64_t page = first / block_size; page * block_size < last; ++page) {
+    base::require(page < std::ssize(pages), "[golden] positions below {} are required; received {}",
+                  std::ssize(pages) * block_size, last - 1);
     const std::int64_t block = pages[static_cast<std::size_t>(page)];
     base::require(0 <= block && block < cache.size(0), "[golden] a page table's entries are blocks; received {}",
                   block);
@@ -76,8 +78,8 @@ GoldenOutputs paged_decode(const GoldenCall& call) {
   const std::int64_t group = q.size(2) / k.size(1);
   at::Tensor y = at::zeros_like(q);
   for (std::int64_t user = 0; user < q.size(1); ++user) {
-    const std::int64_t last = positions[static_cast<std::size_t>(user)] + 1;
-    if (last == 0) continue; // idle
+    const std::int64_t last = std::int64_t{positions[static_cast<std::size_t>(user)]} + 1;
+    if (last <= 0) continue; // idle
     const std::int64_t first = window > 0 ? std::max<std::int64_t>(0, last - window) : 0;
     const auto pages = table.subspan(static_cast<std::size_t>(user) * width, width);
     for (std::int64_t kv_head = 0; kv_head < k.size(1); ++kv_head) {

@@ -18,10 +18,14 @@ class Cache {
   /// rows [H, D]: what each head keeps of a position. A page of -1 is skipped.
   void write(std::int64_t user, std::int64_t position, const at::Tensor& rows) {
     const std::int64_t block_size = cache_.size(2);
-    base::require(position / block_size < width_, "[golden] positions below {} are required; received {}",
-                  width_ * block_size, position);
+    base::require(0 <= position && position / block_size < width_,
+                  "[golden] positions below {} are required; received {}", width_ * block_size, position);
+    const std::int64_t users = std::ssize(table_) / width_;
+    base::require(0 <= user && user < users, "[golden] a user in 0..{} is required; received {}", users - 1, user);
     const std::int64_t block = table_[static_cast<std::size_t>(user * width_ + position / block_size)];
     if (block < 0) return;
+    base::require(block < cache_.size(0), "[golden] a page table's entries are below {}; received {}", cache_.size(0),
+                  block);
     const std::int64_t row = position % block_size;
     cache_[block].select(1, row).copy_(rows);
     for (std::int64_t head = 0; head < cache_.size(1); ++head)

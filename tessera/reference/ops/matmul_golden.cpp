@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "tessera/base/error.hpp"
 #include "tessera/reference/ops/golden_call.hpp"
 #include "tessera/spec/tile.hpp"
 
@@ -27,11 +28,23 @@ GoldenOutputs grouped_linear(const GoldenCall& call) {
   const auto counts = call.integers("counts");
   const bool gathers = call.text("input_kind") == "GATHER";
   const std::int64_t places = call.output().shape[-2];
+  base::require(
+      begins.size() == weights.size() && counts.size() == weights.size() && std::ssize(rows) == places,
+      "[golden] a first place and a count for each of {} experts and a row for each of {} places are required; "
+      "received {}, {} and {}",
+      weights.size(), places, begins.size(), counts.size(), rows.size());
   at::Tensor y = at::zeros({places, call.output().shape[-1]}, at::kDouble);
   std::vector<std::uint8_t> routed(static_cast<std::size_t>(places), 0);
   for (std::size_t expert = 0; expert < weights.size(); ++expert) {
-    for (std::int64_t place = begins[expert]; place < begins[expert] + counts[expert]; ++place) {
+    const std::int64_t begin = begins[expert];
+    const std::int64_t count = counts[expert];
+    base::require(0 <= begin && 0 <= count && begin + count <= places,
+                  "[golden] an expert's rows must be within the {} places; received {} from {} on", places, count,
+                  begin);
+    for (std::int64_t place = begin; place < begin + count; ++place) {
       const std::int64_t row = gathers ? rows[static_cast<std::size_t>(place)] : place;
+      base::require(0 <= row && row < x.size(0), "[golden] the row of a place must be in 0..{}; received {}",
+                    x.size(0) - 1, row);
       y.select(0, place).copy_(at::matmul(x.select(0, row), as_matrix(weights[expert])));
       routed[static_cast<std::size_t>(place)] = 1;
     }
