@@ -132,9 +132,9 @@ std::int64_t require_l1(runtime::MeshDevice& device, const runtime::Program& pro
                              : fmt::format("the lowest tensor lies at {}", l1.layout().end - fill.tensor_bytes),
       l1_map(buffers_within(room), l1),
       fill.tensor_bytes == 0
-          ? "take a smaller format (bfloat8_b), or fewer rows at a time"
+          ? "take a smaller format (bfloat8_b, --precision bfp8), or fewer rows at a time (--batch, --prompt-length)"
           : "free tensors that are not needed any more, put them into DRAM (memory_config), shard them over more "
-            "cores, or take a smaller format (bfloat8_b)"));
+            "cores, or take a smaller format (bfloat8_b, --precision bfp8), a smaller batch, or more chips (--tp)"));
 }
 
 void require_own_memory(std::string_view op, Operands outputs) {
