@@ -13,7 +13,9 @@ void plus_one(const Tensor& input_tensor) {
   const std::int64_t count = input_tensor.shape().volume();
   const auto body = [view = input_tensor.view(), count](const runtime::Unit& unit) {
     std::int32_t* const values = view.elements<std::int32_t>(unit.chip);
-    for (std::int64_t i = 0; i < count; ++i) values[i] += values[i] >= 0 ? 1 : 0;
+    // Unsigned, since the largest wraps round as it does on the card.
+    for (std::int64_t i = 0; i < count; ++i)
+      if (values[i] >= 0) values[i] = static_cast<std::int32_t>(static_cast<std::uint32_t>(values[i]) + 1U);
   };
   // One unit: a batch of users is a few cache lines.
   launch(input_tensor.device(), {.name = "plus_one", .stages = {{1, body}}}, {{"input_tensor", input_tensor}},
